@@ -1,0 +1,202 @@
+"""What flows through vigil: frames in, events out, and the records that describe videos.
+
+An answer has an id (1, 2, 3, ... in one session) and revisions (1, 2, 3, ... in one answer). Its text arrives in
+pieces as `Say`; each revision ends with exactly one `Done`. A second revision starts with `Revise`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Status = Literal["final", "superseded", "interrupted", "error"]
+Finish = Literal["silence", "end", "length", "deadline", "cancel", "fault"]
+DropReason = Literal[
+    "queue", "stale", "rate", "undecodable", "too_large", "bad_timestamp", "over_credit", "not_ready", "shutdown"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One sampled image and the time it belongs to."""
+
+    image: NDArray[np.uint8]
+    """[H, W, 3], RGB, 0 to 255."""
+    time_s: float
+    """Seconds since the first frame of the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Frames of one video, in order of time."""
+
+    frames: tuple[Frame, ...]
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of everything that a session reports."""
+
+    seq: int
+    """1, 2, 3, ... without gaps."""
+    time_s: float
+    """Video time at which it happened (s)."""
+    wall_s: float
+    """Seconds since the session started, on the run clock."""
+    frame: int
+    """Index of the newest frame that had been seen; -1 before the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Event):
+    """A question was taken in; it opens a turn."""
+
+    turn: int
+    text: str
+    standing: bool
+    """True: each later reply is an update. False: each later reply revises the one before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Say(Event):
+    """The next piece of an answer's text (whole characters only)."""
+
+    answer: int
+    rev: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revise(Event):
+    """A new revision of an answer starts; its full text follows as `Say`."""
+
+    answer: int
+    rev: int
+    supersedes: int
+    """The revision that no longer holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done(Event):
+    """A revision of an answer is closed."""
+
+    answer: int
+    rev: int
+    text: str
+    status: Status
+    finish: Finish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence(Event):
+    """A run of decision slots in which nothing was said."""
+
+    first_s: float
+    last_s: float
+    frames: int
+    p_silence_mean: float
+    p_silence_min: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(Event):
+    """The user cut an answer, by a new question (`next_turn`) or without one (None)."""
+
+    turn: int
+    next_turn: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FramesDropped(Event):
+    """A run of frames that will never be perceived."""
+
+    first_s: float
+    last_s: float
+    count: int
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(Event):
+    """The last event. Always received = perceived + dropped + pending."""
+
+    reason: Literal["eof", "closed", "interrupted", "error"]
+    received: int
+    perceived: int
+    dropped: int
+    pending: int
+
+
+_NAMES = {
+    Asked: "ask",
+    Say: "say",
+    Revise: "revise",
+    Done: "done",
+    Silence: "silence",
+    Interrupted: "interrupted",
+    FramesDropped: "dropped",
+    Ended: "ended",
+}
+_RENAMED = {"time_s": "t", "wall_s": "wall"}
+
+
+def event_to_json(event: Event) -> dict[str, Any]:
+    """Spell an event as one flat JSON object, the line that `vigil watch --json` prints."""
+    row: dict[str, Any] = {"seq": event.seq, "event": _NAMES[type(event)]}
+    for name in event.__dataclass_fields__:
+        value = getattr(event, name)
+        if name != "seq":
+            row[_RENAMED.get(name, name)] = round(value, 4) if isinstance(value, float) else value
+    return row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caption:
+    """A span of a video and what it shows, in words and, where known, as a fact.
+
+    The facts are what makes exact truth: a world fills them, captions written by people leave them empty.
+    """
+
+    start_s: float
+    """When it begins to be visible."""
+    end_s: float
+    """When it is over; equal to `start_s` for an instant."""
+    text: str
+    level: Literal["video", "event", "action"] = "event"
+    kind: str = ""
+    """Machine-readable kind, such as "enter" or "light"; empty for captions written by people."""
+    subject: str = ""
+    """What it is about, such as "red ball"; empty where unknown."""
+    value: str = ""
+    """The value that holds afterwards, such as "on the left"; empty where none does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A value that holds over the half-open span [start_s, end_s)."""
+
+    subject: str
+    attribute: str
+    value: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseCaptions:
+    """Everything known about one video: captions at three levels, and states where truth is exact."""
+
+    id: str
+    duration_s: float
+    captions: tuple[Caption, ...]
+    """In order of `start_s`."""
+    states: tuple[State, ...] = ()
+    video: str | None = None
+    """File name relative to the captions file, or None where the video is drawn on the fly."""
+    meta: tuple[tuple[str, str], ...] = ()
+    """Pairs that identify the source, such as ("split", "train"), ("seed", "17")."""
