@@ -1,0 +1,297 @@
+"""The two channels in one module: perceive frames, write them, and decode text that reads them.
+
+Axes: B rows, T text tokens, F frames, V videos, P vision tokens of a frame, D channels, S = F * P, L cross layers,
+K key/value heads, H head channels, I image side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vigil.config import ModelConfig
+from vigil.errors import ConfigError, ShapeError
+from vigil.model.attention import FrameView, TextCache, Visible
+from vigil.model.decoder import Decoder
+from vigil.model.vision import ConvEncoder, TileViT, pool_patches
+
+if TYPE_CHECKING:
+    from vigil.model.tokens import Tokenizer
+
+IGNORE = -100
+"""Label of a token that takes no part in the loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What `VideoModel.forward` returns."""
+
+    logits: Tensor
+    """[B, T, V]."""
+    loss: Tensor | None
+
+
+class Written(NamedTuple):
+    """Keys and values of frames, one entry per cross layer, each [F, K, P, H]; keys are projected or placed."""
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+
+
+def visible_frames(positions_BT: Tensor, frame_positions_BF: Tensor) -> Visible:
+    """A row sees every frame whose placeholder stands at or before it; position -1 marks an absent frame.
+
+    Shapes: [B, T], [B, F] -> `Visible`.
+    """
+    return _visible(
+        (frame_positions_BF[:, None] <= positions_BT[:, :, None]) & (frame_positions_BF[:, None] >= 0)
+    )
+
+
+def _visible(mask_BTF: Tensor) -> Visible:
+    any_BT1 = mask_BTF.any(-1, keepdim=True)
+    return Visible(mask_BTF | ~any_BT1, any_BT1)
+
+
+def released_loss(logits_BTV: Tensor, labels_BT: Tensor, *, silence_id: int | None, silence_weight: float) -> Tensor:
+    """Cross entropy of each token's successor, silence targets weighted, divided by the number of valid tokens.
+
+    Shapes: [B, T, V], [B, T] with -100 where a token does not count -> scalar.
+
+    Source: arXiv 2606.07639, its released training code.
+    """
+    targets = labels_BT[:, 1:].flatten()
+    ce = F.cross_entropy(logits_BTV[:, :-1].flatten(0, 1).float(), targets, ignore_index=IGNORE, reduction="none")
+    if silence_id is not None and silence_weight != 1.0:
+        ce = torch.where(targets == silence_id, ce * silence_weight, ce)
+    return ce.sum() / (targets != IGNORE).sum().clamp(min=1)
+
+
+class VideoModel(nn.Module):
+    """Vision encoder, projector and decoder.
+
+    Offline, `forward` takes whole sequences. Streaming goes in four steps that never wait for each other:
+    `encode_frames` and `project_frames` (perception), `place_frames` (once the frame's position is known), `decode`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        vision = config.vision
+        self.config = config
+        self.vision: nn.Module = TileViT(vision) if vision.kind == "tile_vit" else ConvEncoder(vision)
+        self.merger: nn.Conv2d | None = None
+        if vision.pooling == "channelFusion":
+            dim = vision.feature_dim
+            self.merger = nn.Conv2d(dim, dim, vision.stride, vision.stride, bias=False)
+        self.projector = nn.Linear(vision.feature_dim, config.text.width)
+        self.decoder = Decoder(config)
+        self.tokenizer: Tokenizer | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.projector.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.projector.weight.dtype
+
+    # ---- perception ------------------------------------------------------------------------------------------
+
+    def encode_frames(self, frames: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Turn frames into projected vision tokens.
+
+        `state` is what the encoder keeps of earlier frames of one stream (None at its start, and always for the
+        released encoder). Any cut of a stream gives the same features if the state is handed on.
+
+        Shapes: [F, 3, I, I] normalised floats -> features [F, P, D], state. A leading axis of B streams is allowed.
+
+        Raises:
+            ShapeError: the frames are not [F, 3, I, I] with the side of the model's canvas.
+        """
+        side = self.config.vision.image_px
+        if frames.ndim not in (4, 5) or frames.shape[-3:] != (3, side, side):
+            raise ShapeError(f"frames must be [F, 3, {side}, {side}], got {list(frames.shape)}.")
+        if frames.ndim == 4:
+            features, state = self.encode_frames(frames[None], state)
+            return features[0], state
+        patches, state = self.vision(frames.to(self.dtype), state)
+        pooled = self.pool(patches.flatten(0, 1))
+        return self.projector(pooled).unflatten(0, frames.shape[:2]), state
+
+    def pool(self, patches_FXD: Tensor) -> Tensor:
+        """Merge patches into vision tokens by the configured pooling. Shapes: [F, X, D] -> [F, P, D]."""
+        if self.config.vision.kind == "conv":
+            return patches_FXD
+        vision = self.config.vision
+        return pool_patches(patches_FXD, pooling=vision.pooling, stride=vision.stride, merger=self.merger)
+
+    def project_frames(self, features: Tensor) -> Written:
+        """Keys and values of frames in every cross layer, before their position is known.
+
+        Shapes: [..., P, D] -> per layer [..., K, P, H].
+        """
+        pairs = [layer.cross_attn.project(features) for layer in self.decoder.cross_layers]
+        return Written(tuple(k for k, _ in pairs), tuple(v for _, v in pairs))
+
+    def place_frames(self, projected: Written, positions: Tensor) -> Written:
+        """Give projected frames their rotary position.
+
+        Shapes: per layer [..., K, P, H], positions [...] -> per layer [..., K, P, H].
+        """
+        cos, sin = self.decoder.rotation(positions, self.dtype)
+        by = (cos[..., None, None, :], sin[..., None, None, :])
+        layers = zip(self.decoder.cross_layers, projected.keys, strict=True)
+        return Written(tuple(layer.cross_attn.place(keys, by) for layer, keys in layers), projected.values)
+
+    def write_frames(self, features_FPD: Tensor, positions_F: Tensor) -> Written:
+        """Turn frames into what the frame memory stores: `project_frames`, then `place_frames`.
+
+        Shapes: [F, P, D], [F] -> per layer [F, K, P, H].
+        """
+        return self.place_frames(self.project_frames(features_FPD), positions_F)
+
+    # ---- text ------------------------------------------------------------------------------------------------
+
+    def decode(
+        self,
+        input_ids_T: Tensor,
+        positions_T: Tensor,
+        *,
+        cache: TextCache,
+        cached_tokens: int,
+        views: list[FrameView | None],
+    ) -> Tensor:
+        """One step of streaming: feed tokens, read the frame memory, return the last token's logits.
+
+        Shapes: [T], [T] -> [V]. `cache` holds `cached_tokens` earlier tokens; `views` one entry per cross layer.
+        """
+        T = input_ids_T.shape[0]
+        mask = None
+        if T > 1 and cached_tokens:
+            past = torch.arange(cached_tokens + T, device=input_ids_T.device)
+            mask = (past[None] <= past[cached_tokens:, None])[None, None]
+        h_BTD = self.decoder(input_ids_T[None], positions_T[None], views, cache=cache, mask=mask)
+        return self.decoder.head(h_BTD[0, -1])
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        frames: Tensor | None = None,
+        frame_positions: Tensor | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        features: Tensor | None = None,
+        video_index: Tensor | None = None,
+        segment_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        silence_weight: float | None = None,
+    ) -> Output:
+        """Run whole sequences, as in training and offline use. Pad on the right; causality keeps padding harmless.
+
+        Args:
+            input_ids: [B, T]; the placeholder id stands at each frame.
+            frames: [B, F, 3, I, I] normalised floats, or None. With `features`, leave it out.
+            frame_positions: [B, F] rotary position of each frame (that of its placeholder); -1 marks an absent frame.
+            position_ids: [B, T]; default 0, 1, 2, ... in each row, or in each segment.
+            features: [V, F, P, D] from `encode_frames`, so that rows share a video; row b reads video
+                `video_index[b]` (default: row b reads video b).
+            segment_ids: [B, T]; keeps packed samples apart. The i-th frame of a row belongs to the segment of the
+                row's i-th placeholder.
+            labels: [B, T], -100 where a token does not count.
+            silence_weight: weight of silence targets in the loss; default `ModelConfig.silence_weight`.
+
+        Returns:
+            `Output` with logits [B, T, V] and the released loss, or None without labels.
+
+        Raises:
+            ShapeError: shapes disagree, or frames come without positions.
+        """
+        self._check(input_ids, frames, frame_positions, features, video_index)
+        if position_ids is None:
+            position_ids = _default_positions(input_ids, segment_ids)
+        if frames is not None:
+            features = self.encode_frames(frames)[0]
+        views: list[FrameView | None] = [None] * len(self.decoder.cross_layers)
+        if features is not None and frame_positions is not None and frame_positions.shape[1]:
+            visible = visible_frames(position_ids, frame_positions)
+            if segment_ids is not None:
+                owner_BF = _frame_segments(input_ids, segment_ids, frame_positions, self.config.image_token_id)
+                visible = _visible(visible.mask_BTF & visible.any_BT1 & (owner_BF[:, None] == segment_ids[..., None]))
+            views = self._views(features, frame_positions, video_index, visible)
+        mask = None
+        if segment_ids is not None:
+            same = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
+            mask = same & torch.ones_like(same[:1, :1]).tril()
+        logits = self.decoder.head(self.decoder(input_ids, position_ids, views, mask=mask))
+        loss = None
+        if labels is not None:
+            weight = self.config.silence_weight if silence_weight is None else silence_weight
+            loss = released_loss(logits, labels, silence_id=self.config.silence_token_id, silence_weight=weight)
+        return Output(logits, loss)
+
+    def _views(
+        self, features_VFPD: Tensor, positions_BF: Tensor, video_index: Tensor | None, visible: Visible
+    ) -> list[FrameView | None]:
+        """Project each video once, place it for each row, and lay frames and vision tokens along one axis."""
+        projected = self.project_frames(features_VFPD)
+        if video_index is not None:
+            projected = Written(
+                tuple(k[video_index] for k in projected.keys), tuple(v[video_index] for v in projected.values)
+            )
+        written = self.place_frames(projected, positions_BF.clamp(min=0))
+        return [
+            FrameView(k.transpose(1, 2).flatten(2, 3), v.transpose(1, 2).flatten(2, 3), visible)
+            for k, v in zip(written.keys, written.values, strict=True)
+        ]
+
+    def _check(
+        self,
+        input_ids: Tensor,
+        frames: Tensor | None,
+        frame_positions: Tensor | None,
+        features: Tensor | None,
+        video_index: Tensor | None,
+    ) -> None:
+        if input_ids.ndim != 2:
+            raise ShapeError(f"input_ids must be [B, T], got {list(input_ids.shape)}.")
+        if frames is not None and features is not None:
+            raise ShapeError("give frames or features, not both.")
+        given = frames if frames is not None else features
+        if (given is None) != (frame_positions is None):
+            raise ShapeError("frames (or features) and frame_positions come together; one of them is missing.")
+        if given is None or frame_positions is None:
+            return
+        rows = len(input_ids)
+        if frame_positions.shape != (rows, given.shape[1]):
+            raise ShapeError(f"frame_positions must be [{rows}, {given.shape[1]}], got {list(frame_positions.shape)}.")
+        if video_index is None and given.shape[0] != rows:
+            raise ShapeError(f"{given.shape[0]} videos for {rows} rows: give video_index [{rows}].")
+        if video_index is not None and frames is not None:
+            raise ConfigError("video_index goes with features, not with frames: encode the videos first.")
+
+
+def _default_positions(input_ids: Tensor, segment_ids: Tensor | None) -> Tensor:
+    arange = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
+    if segment_ids is None:
+        return arange
+    starts = torch.ones_like(segment_ids, dtype=torch.bool)
+    starts[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
+    return arange - torch.where(starts, arange, 0).cummax(1).values
+
+
+def _frame_segments(input_ids: Tensor, segment_ids: Tensor, frame_positions: Tensor, image_id: int) -> Tensor:
+    """Segment of each frame: that of its placeholder, counted in order. Shapes: -> [B, F], -1 where absent."""
+    owner_BF = torch.full_like(frame_positions, -1)
+    for row in range(len(input_ids)):
+        present = frame_positions[row] >= 0
+        segments = segment_ids[row][input_ids[row] == image_id]
+        if len(segments) != int(present.sum()):
+            raise ShapeError(f"row {row} has {len(segments)} placeholders for {int(present.sum())} frames.")
+        owner_BF[row, present] = segments
+    return owner_BF

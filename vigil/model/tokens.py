@@ -1,0 +1,206 @@
+"""Token ids and the slot grammar: the only file that knows what a token id means.
+
+All frames live inside assistant turns::
+
+    [system] user("") assistant := (slot frame)* slot     slot := silence | text [silence]
+    then user(question), and the assistant goes on with the same frame clock
+
+`Transcript` spells that grammar; the training layout and the streaming session both write through it, which is what
+makes them agree token for token. Control is decided by ids alone: text from users, files or captions is encoded by a
+tokenizer that cannot produce a control token.
+
+Source: arXiv 2606.07639; chat template of Llama 3.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import tokenizers
+
+from vigil.errors import GrammarError, TokenizerError
+
+SILENCE = "<|silence|>"
+ELLIPSIS = "<|...|>"
+IMAGE = "<|image|>"
+BEGIN, END_OF_TURN = "<|begin_of_text|>", "<|eot_id|>"
+START_HEADER, END_HEADER = "<|start_header_id|>", "<|end_header_id|>"
+SPECIAL_TOKENS = (BEGIN, START_HEADER, END_HEADER, END_OF_TURN, SILENCE, ELLIPSIS, IMAGE)
+
+
+class Tokenizer:
+    """Text to ids and back, with trusted and untrusted text kept apart."""
+
+    def __init__(self, tokenizer_json: str) -> None:
+        """Build from the text of a `tokenizer.json`.
+
+        Raises:
+            TokenizerError: the text is not one.
+        """
+        try:
+            self._plain = tokenizers.Tokenizer.from_str(tokenizer_json)
+            self._untrusted = tokenizers.Tokenizer.from_str(tokenizer_json)
+        except Exception as error:  # noqa: BLE001 - the library raises bare Exception
+            raise TokenizerError(f"tokenizer.json cannot be read: {error}.") from error
+        self._untrusted.encode_special_tokens = True
+        added = json.loads(tokenizer_json).get("added_tokens", [])
+        self.control_ids = frozenset(token["id"] for token in added if token.get("special", False))
+        """Ids that are control, never text."""
+        self.vocab_size = self._plain.get_vocab_size(with_added_tokens=True)
+
+    @classmethod
+    def from_file(cls, path: Path) -> Tokenizer:
+        """Read a `tokenizer.json`."""
+        try:
+            return cls(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise TokenizerError(f"{path.name} cannot be read: {error}.") from error
+
+    def to_json(self) -> str:
+        """The text of the `tokenizer.json`."""
+        return str(self._plain.to_str())
+
+    def special(self, name: str) -> int:
+        """Id of a control token.
+
+        Raises:
+            TokenizerError: the tokenizer has none of that name.
+        """
+        found: int | None = self._plain.token_to_id(name)
+        if found is None:
+            raise TokenizerError(
+                f"the tokenizer has no {name}, which a session needs. `vigil ask` answers without it; "
+                "for streaming use a checkpoint trained for real time."
+            )
+        return found
+
+    def encode(self, text: str) -> list[int]:
+        """Encode text from anywhere. No string can become a control token, and the text comes back from `decode`."""
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        return list(self._untrusted.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids; control tokens are left out."""
+        return str(self._plain.decode(ids, skip_special_tokens=True))
+
+
+class TextStream:
+    """Text of one answer, token by token, whole characters only."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self.text = ""
+
+    def push(self, token: int) -> str:
+        """Add a token; return the text that became whole with it, which may be empty."""
+        self._ids.append(token)
+        text = self._tokenizer.decode(self._ids)
+        if text.endswith("\ufffd"):
+            return ""
+        piece, self.text = text[len(self.text) :], text
+        return piece
+
+
+class Slot(Enum):
+    """Where the assistant stands in the grammar."""
+
+    NONE = "no assistant turn is open"
+    OPEN = "a decision slot is open"
+    SPEAKING = "an answer is being spoken"
+    CLOSED = "this slot is over"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlIds:
+    """The control tokens that the grammar uses."""
+
+    begin: int
+    start_header: int
+    end_header: int
+    end_of_turn: int
+    image: int
+    silence: int
+    ellipsis: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, *, image_token_id: int) -> ControlIds:
+        """Look the tokens up by name; the frame placeholder's id comes from the model's config.
+
+        Raises:
+            TokenizerError: one is missing.
+        """
+        names = (BEGIN, START_HEADER, END_HEADER, END_OF_TURN)
+        return cls(*(tokenizer.special(n) for n in names), image_token_id, *map(tokenizer.special, (SILENCE, ELLIPSIS)))
+
+
+class Transcript:
+    """Writes one conversation in the slot grammar. Each method returns the ids it adds, and `slot` says what may follow."""
+
+    def __init__(self, tokenizer: Tokenizer, control: ControlIds) -> None:
+        self._tokenizer = tokenizer
+        self._control = control
+        self.slot = Slot.NONE
+        self._begun = False
+
+    def message(self, role: str, text: str) -> list[int]:
+        """A whole message of the chat template. Role is trusted, text is not."""
+        c = self._control
+        start = [] if self._begun else [c.begin]
+        self._begun = True
+        return [*start, *self._header(role), *self._tokenizer.encode(text), c.end_of_turn]
+
+    def system(self, text: str) -> list[int]:
+        """The system message; nothing if the text is empty."""
+        self._want(Slot.NONE)
+        return self.message("system", text) if text else []
+
+    def user(self, text: str) -> list[int]:
+        """A question: closes the assistant's turn wherever it stands, and opens the next one with a decision slot."""
+        close = [] if self.slot is Slot.NONE else [self._control.end_of_turn]
+        ids = [*close, *self.message("user", text), *self._header("assistant")]
+        self.slot = Slot.OPEN
+        return ids
+
+    def frame(self) -> list[int]:
+        """The next frame's placeholder. Opens a slot, or falls into the answer being spoken."""
+        self._want(Slot.CLOSED, Slot.SPEAKING)
+        if self.slot is Slot.CLOSED:
+            self.slot = Slot.OPEN
+        return [self._control.image]
+
+    def text(self, token: int) -> list[int]:
+        """One token of an answer.
+
+        Raises:
+            GrammarError: it is a control token, or nothing may be said here.
+        """
+        self._want(Slot.OPEN, Slot.SPEAKING)
+        if token in self._tokenizer.control_ids or token == self._control.image:
+            raise GrammarError(f"token {token} is control, and cannot be said.")
+        self.slot = Slot.SPEAKING
+        return [token]
+
+    def silence(self) -> list[int]:
+        """Nothing to say in this slot, or the end of an answer."""
+        self._want(Slot.OPEN, Slot.SPEAKING)
+        self.slot = Slot.CLOSED
+        return [self._control.silence]
+
+    def abandon(self) -> list[int]:
+        """`<|...|>`: the answer being spoken is given up, and a new one follows at once."""
+        self._want(Slot.SPEAKING)
+        self.slot = Slot.OPEN
+        return [self._control.ellipsis]
+
+    def _header(self, role: str) -> list[int]:
+        c = self._control
+        return [c.start_header, *self._tokenizer.encode(role), c.end_header, *self._tokenizer.encode("\n\n")]
+
+    def _want(self, *slots: Slot) -> None:
+        if self.slot not in slots:
+            wanted = " or ".join(slot.name for slot in slots)
+            raise GrammarError(f"{self.slot.value}; this token wants {wanted}.")
