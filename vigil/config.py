@@ -16,7 +16,7 @@ class VisionConfig:
     """How one frame becomes vision tokens."""
 
     kind: Literal["tile_vit", "conv"] = "tile_vit"
-    """tile_vit: the released models' encoder, each frame alone. conv: nano's, which also sees the change since the frame before."""
+    """tile_vit: the released models' encoder, each frame alone. conv: nano's, which also sees what changed."""
     image_px: int = 560
     """Side of the square canvas (px)."""
     fit: Literal["pad", "stretch"] = "pad"
@@ -168,13 +168,15 @@ class StreamConfig:
     """Speaking pace (Hz of video time). Speech and video stay in step under every clock."""
     max_answer_tokens: int = 512
     """An answer that reaches this is closed with finish "length"."""
+    max_answer_s: float = 20.0
+    """The same for its duration (s of video)."""
     queue_frames: int = 4
     """Frames that may wait for the perceiver on the wall clock; when full, the oldest is dropped."""
     stale_s: float = 2.0
     """A waiting frame older than this is dropped (s, wall clock)."""
 
     def __post_init__(self) -> None:
-        for name in ("fps", "tokens_per_s", "stale_s"):
+        for name in ("fps", "tokens_per_s", "max_answer_s", "stale_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}.")
         for name in ("memory_frames", "max_answer_tokens", "queue_frames"):

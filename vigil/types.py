@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Status = Literal["final", "superseded", "interrupted", "error"]
 Finish = Literal["silence", "end", "length", "deadline", "cancel", "fault"]
+EndReason = Literal["eof", "closed", "interrupted", "error"]
 DropReason = Literal[
     "queue", "stale", "rate", "undecodable", "too_large", "bad_timestamp", "over_credit", "not_ready", "shutdown"
 ]
@@ -125,11 +126,15 @@ class FramesDropped(Event):
 class Ended(Event):
     """The last event. Always received = perceived + dropped + pending."""
 
-    reason: Literal["eof", "closed", "interrupted", "error"]
+    reason: EndReason
     received: int
     perceived: int
     dropped: int
     pending: int
+    lag_p95_s: float | None = None
+    """95th percentile of frame lag, arrival to readable; None without frames."""
+    late_s: float = 0.0
+    """Virtual clock with a speed: how far the machine fell behind at most."""
 
 
 _NAMES = {

@@ -37,7 +37,7 @@ class Visible:
     """Which frames each text row may see."""
 
     mask_BTF: Tensor
-    """Boolean. A row that sees nothing is all True here (attention over nothing is undefined) and False in `any_BT1`."""
+    """Boolean. A row that sees nothing is all True here (attention over nothing is undefined), and not in `any_BT1`."""
     any_BT1: Tensor
     """Boolean: the row sees at least one frame."""
 
@@ -170,7 +170,7 @@ class CrossAttention(nn.Module):
         out = self.o_proj(out.transpose(1, 2).reshape(B, T, heads * dim))
         if self.null_value is not None and view.visible is not None:
             out = torch.where(view.visible.any_BT1, out, self._null(x_BTD))
-        return out  # type: ignore[no-any-return]
+        return out
 
     def _null(self, x_BTD: Tensor) -> Tensor:
         if self.null_value is None:

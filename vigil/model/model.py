@@ -47,9 +47,7 @@ def visible_frames(positions_BT: Tensor, frame_positions_BF: Tensor) -> Visible:
 
     Shapes: [B, T], [B, F] -> `Visible`.
     """
-    return _visible(
-        (frame_positions_BF[:, None] <= positions_BT[:, :, None]) & (frame_positions_BF[:, None] >= 0)
-    )
+    return _visible((frame_positions_BF[:, None] <= positions_BT[:, :, None]) & (frame_positions_BF[:, None] >= 0))
 
 
 def _visible(mask_BTF: Tensor) -> Visible:

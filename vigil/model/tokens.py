@@ -15,8 +15,8 @@ Source: arXiv 2606.07639; chat template of Llama 3.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 
 import tokenizers
@@ -43,7 +43,7 @@ class Tokenizer:
         try:
             self._plain = tokenizers.Tokenizer.from_str(tokenizer_json)
             self._untrusted = tokenizers.Tokenizer.from_str(tokenizer_json)
-        except Exception as error:  # noqa: BLE001 - the library raises bare Exception
+        except Exception as error:  # the library raises nothing more special
             raise TokenizerError(f"tokenizer.json cannot be read: {error}.") from error
         self._untrusted.encode_special_tokens = True
         added = json.loads(tokenizer_json).get("added_tokens", [])
@@ -76,6 +76,10 @@ class Tokenizer:
                 "for streaming use a checkpoint trained for real time."
             )
         return found
+
+    def has(self, name: str) -> bool:
+        """Whether there is a control token of that name."""
+        return self._plain.token_to_id(name) is not None
 
     def encode(self, text: str) -> list[int]:
         """Encode text from anywhere. No string can become a control token, and the text comes back from `decode`."""
@@ -114,31 +118,55 @@ class Slot(Enum):
     CLOSED = "this slot is over"
 
 
-@dataclass(frozen=True, slots=True)
 class ControlIds:
-    """The control tokens that the grammar uses."""
+    """The control tokens that the grammar uses, looked up by name when they are first needed."""
 
-    begin: int
-    start_header: int
-    end_header: int
-    end_of_turn: int
-    image: int
-    silence: int
-    ellipsis: int
+    def __init__(self, tokenizer: Tokenizer, *, image_token_id: int) -> None:
+        self._tokenizer = tokenizer
+        self.image = image_token_id
+        """The frame placeholder; its id comes from the model's config."""
 
-    @classmethod
-    def of(cls, tokenizer: Tokenizer, *, image_token_id: int) -> ControlIds:
-        """Look the tokens up by name; the frame placeholder's id comes from the model's config.
+    @cached_property
+    def begin(self) -> int:
+        """Starts a conversation."""
+        return self._tokenizer.special(BEGIN)
+
+    @cached_property
+    def start_header(self) -> int:
+        """Comes before a role."""
+        return self._tokenizer.special(START_HEADER)
+
+    @cached_property
+    def end_header(self) -> int:
+        """Comes after a role."""
+        return self._tokenizer.special(END_HEADER)
+
+    @cached_property
+    def end_of_turn(self) -> int:
+        """Closes a message."""
+        return self._tokenizer.special(END_OF_TURN)
+
+    @cached_property
+    def silence(self) -> int:
+        """Nothing to say, or the end of a reply."""
+        return self._tokenizer.special(SILENCE)
+
+    @cached_property
+    def ellipsis(self) -> int:
+        """The running answer is abandoned."""
+        return self._tokenizer.special(ELLIPSIS)
+
+    def require_streaming(self) -> None:
+        """Look up everything that a session needs.
 
         Raises:
             TokenizerError: one is missing.
         """
-        names = (BEGIN, START_HEADER, END_HEADER, END_OF_TURN)
-        return cls(*(tokenizer.special(n) for n in names), image_token_id, *map(tokenizer.special, (SILENCE, ELLIPSIS)))
+        _ = (self.begin, self.start_header, self.end_header, self.end_of_turn, self.silence, self.ellipsis)
 
 
 class Transcript:
-    """Writes one conversation in the slot grammar. Each method returns the ids it adds, and `slot` says what may follow."""
+    """Writes one conversation in the slot grammar. Each method returns the ids it adds; `slot` says what may follow."""
 
     def __init__(self, tokenizer: Tokenizer, control: ControlIds) -> None:
         self._tokenizer = tokenizer
@@ -191,10 +219,26 @@ class Transcript:
         return [self._control.silence]
 
     def abandon(self) -> list[int]:
-        """`<|...|>`: the answer being spoken is given up, and a new one follows at once."""
+        """`<|...|>`: the answer being spoken is given up, and the slot is decided anew at once."""
         self._want(Slot.SPEAKING)
         self.slot = Slot.OPEN
         return [self._control.ellipsis]
+
+    def offline(self, num_frames: int, question: str) -> list[int]:
+        """A question after a whole video: all frames stand before it, in the user's message."""
+        self._want(Slot.NONE)
+        c = self._control
+        start = [] if self._begun else [c.begin]
+        self._begun = True
+        head, asked = self._header("user"), self._tokenizer.encode(question)
+        self.slot = Slot.OPEN
+        return [*start, *head, *[c.image] * num_frames, *asked, c.end_of_turn, *self._header("assistant")]
+
+    def end(self) -> list[int]:
+        """The end of an offline answer."""
+        self._want(Slot.OPEN, Slot.SPEAKING)
+        self.slot = Slot.NONE
+        return [self._control.end_of_turn]
 
     def _header(self, role: str) -> list[int]:
         c = self._control

@@ -42,7 +42,7 @@ def preprocess(image_HWC: NDArray[np.uint8], config: VisionConfig) -> Tensor:
     if image_HWC.ndim != 3 or image_HWC.shape[2] != 3 or image_HWC.dtype != np.uint8 or 0 in image_HWC.shape:
         raise ShapeError(f"a frame must be uint8 [H, W, 3], got {image_HWC.dtype} {list(image_HWC.shape)}.")
     side = config.image_px
-    height, width = (side, side) if config.fit == "stretch" else fit_size(*image_HWC.shape[:2], side)
+    height, width = (side, side) if config.fit == "stretch" else fit_size(image_HWC.shape[0], image_HWC.shape[1], side)
     canvas = np.zeros((side, side, 3), np.uint8)
     small = Image.fromarray(image_HWC).resize((width, height), Image.Resampling.BILINEAR)
     canvas[:height, :width] = np.asarray(small)
@@ -98,7 +98,9 @@ class EncoderLayer(nn.Module):
         super().__init__()
         D = config.width
         self.num_heads = config.num_heads
-        self.self_attn = nn.ModuleDict({n: nn.Linear(D, D, bias=False) for n in ("q_proj", "k_proj", "v_proj", "o_proj")})
+        self.self_attn = nn.ModuleDict(
+            {n: nn.Linear(D, D, bias=False) for n in ("q_proj", "k_proj", "v_proj", "o_proj")}
+        )
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(D, config.mlp_width), "fc2": nn.Linear(config.mlp_width, D)})
         self.input_layernorm = nn.LayerNorm(D, eps=config.norm_eps)
         self.post_attention_layernorm = nn.LayerNorm(D, eps=config.norm_eps)
@@ -117,7 +119,8 @@ class EncoderLayer(nn.Module):
         y = self.self_attn["o_proj"](y)
         x_FXD = x_FXD + (y if self.gate_attn is None else self.gate_attn.tanh() * y)
         y = self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.post_attention_layernorm(x_FXD))))
-        return x_FXD + (y if self.gate_ffn is None else self.gate_ffn.tanh() * y)
+        y = y if self.gate_ffn is None else self.gate_ffn.tanh() * y
+        return x_FXD + y
 
 
 class TileViT(nn.Module):

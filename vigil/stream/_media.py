@@ -1,0 +1,222 @@
+"""Video files through PyAV, as reels: tolerant of damage, turned upright, one decoded frame at a time.
+
+Letters in names: H height, W width, C colour channel (RGB).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import numpy as np
+
+from vigil.errors import MediaError, SourceLost
+from vigil.stream._reel import Picture, Reel, Rgb
+
+if TYPE_CHECKING:
+    import av
+    from av.buffer import Buffer
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg"
+"""Containers that are tried. Playlists, SDP and concatenations are not among them: they make the reader open more."""
+MAX_PIXELS = 4096 * 4096
+"""Largest frame that is decoded; its RGB form takes 48 MiB."""
+MAX_BAD_PACKETS = 200
+"""Damaged packets in a row after which the rest of a file is given up."""
+
+
+def open_media(path: Path, name: str) -> Reel:
+    """Open the first video stream of a file.
+
+    Raises:
+        MediaError: it is no video, holds no video stream, or its frames are larger than `MAX_PIXELS`.
+    """
+    import av
+
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    try:
+        container = av.open(f"file:{path.absolute()}", mode="r", options=options, metadata_errors="replace")
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise MediaError(_why_not_opened(path, name)) from error
+    try:
+        stream = _video_stream(container, name)
+    except BaseException:
+        container.close()
+        raise
+    reel = Reel(pictures=iter(()), duration_s=_duration_s(container, stream), close=container.close)
+    reel.pictures = _Decoder(container, stream, name).pictures(reel, cut_short=is_cut_short(path))
+    return reel
+
+
+def _video_stream(container: InputContainer, name: str) -> VideoStream:
+    """Find the first video stream that is not a cover picture, and set the limits of its decoder."""
+    streams = [s for s in container.streams.video if "attached_pic" not in str(s.disposition)]
+    if not streams:
+        raise MediaError(f"{name} has no video stream, only sound or data. Give a file with pictures.")
+    stream = streams[0]
+    codec = stream.codec_context
+    if codec is None:
+        raise MediaError(f"{name} uses a video codec that is not available here. Convert it to H.264.")
+    if codec.width * codec.height > MAX_PIXELS:
+        size = f"{codec.width}x{codec.height}"
+        raise MediaError(f"{name} is too large: {size}, the limit is {MAX_PIXELS} pixels. Scale it down first.")
+    codec.options = {"max_pixels": str(MAX_PIXELS)}
+    codec.thread_count = 2
+    return stream
+
+
+class _Decoder:
+    """Reads one stream from front to back and keeps count of what is damaged."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, name: str) -> None:
+        self.container, self.stream, self.name = container, stream, name
+        self.num_bad = 0
+        self.num_bad_in_a_row = 0
+
+    def pictures(self, reel: Reel, *, cut_short: bool) -> Iterator[Picture]:
+        """Yield every frame with its presentation time; a frame without one follows the frame before it.
+
+        Raises:
+            MediaError: not one frame could be decoded.
+            SourceLost: the file went away while it was read.
+        """
+        first_s = last_s = None
+        step_s = float(1 / (self.stream.average_rate or 25))
+        for frame in self._frames():
+            time_s = frame.time if frame.pts is not None else (0.0 if last_s is None else last_s + step_s)
+            first_s = time_s if first_s is None else first_s
+            last_s = time_s
+            yield time_s, partial(upright_rgb, frame)
+        if first_s is None or last_s is None:
+            damage = f"{self.num_bad} damaged packets"
+            raise MediaError(f"{self.name} holds no frame that can be decoded ({damage}). Save or convert it again.")
+        self._note_damage(reel, last_s - first_s + step_s, cut_short)
+
+    def _note_damage(self, reel: Reel, decoded_s: float, cut_short: bool) -> None:
+        whole_s = reel.duration_s or 0.0
+        missing_s = whole_s - decoded_s
+        if cut_short:
+            of_all = f" of {whole_s:.1f} s" if missing_s > 0 else ""
+            reel.warnings.append(f"{self.name} is cut short: decoded as far as it goes, {decoded_s:.1f} s{of_all}.")
+        elif missing_s > max(1.0, 0.05 * whole_s):
+            reel.warnings.append(f"{self.name} has no frame that can be decoded in its last {missing_s:.1f} s.")
+        if self.num_bad > cut_short:  # a cut spoils the last packet by itself
+            reel.warnings.append(f"{self.name} is damaged: {self.num_bad} packets could not be decoded.")
+
+    def _frames(self) -> Iterator[av.VideoFrame]:
+        """Decode packet by packet and step over damaged ones; the last packet brings what the decoder still holds."""
+        import av
+
+        for packet in self._packets():
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self._count_bad()
+                continue
+            if frames:
+                self.num_bad_in_a_row = 0
+            yield from frames
+
+    def _packets(self) -> Iterator[av.Packet[VideoStream]]:
+        import av
+
+        packets = self.container.demux(self.stream)
+        while self.num_bad_in_a_row <= MAX_BAD_PACKETS:
+            try:
+                packet = next(packets, None)
+            except av.error.InvalidDataError:
+                self._count_bad()
+                packets = self.container.demux(self.stream)  # a generator that raised is finished
+                continue
+            except av.FFmpegError as error:
+                raise SourceLost(f"{self.name} can no longer be read. Check the disk, and start again.") from error
+            if packet is None:
+                return
+            yield packet
+
+    def _count_bad(self) -> None:
+        self.num_bad += 1
+        self.num_bad_in_a_row += 1
+
+
+def upright_rgb(frame: av.VideoFrame) -> Rgb:
+    """Convert a frame to 8-bit RGB and turn or mirror it as its display matrix says.
+
+    The matrix maps a stored pixel (x, y) to (a x + c y, b x + d y); any multiple of 90 degrees and any mirroring is
+    exact, other angles are rounded to the nearest of these.
+    """
+    rgb_HWC = cast("Rgb", frame.to_ndarray(format="rgb24"))
+    side_data = cast("Mapping[str, Buffer]", frame.side_data)
+    if "DISPLAYMATRIX" not in side_data:
+        return rgb_HWC
+    a, b, _, c, d, *_ = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
+    if abs(int(a)) < abs(int(c)):
+        rgb_HWC = rgb_HWC.swapaxes(0, 1)
+        a, d = c, b
+    return np.ascontiguousarray(rgb_HWC[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1e6 if container.duration else None
+
+
+def _why_not_opened(path: Path, name: str) -> str:
+    """Say in one line why a file is no video; library messages are left out, they hold paths and log lines."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not head:
+        return f"{name} is empty (0 bytes). Copy or record it again."
+    if head[4:8] == b"ftyp":
+        return f"{name} is cut short before its index (moov), so no frame can be found. Copy or record it again."
+    return f"{name} is not a video that can be decoded. Give an mp4, mkv, webm, avi or mpeg-ts file."
+
+
+def is_cut_short(path: Path) -> bool:
+    """Tell from the sizes that a container states whether the file ends before they do (mp4, Matroska, AVI)."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[4:8] == b"ftyp":
+            ends = _mp4_ends(file, size)
+        elif head[:4] == b"\x1aE\xdf\xa3":
+            ends = _matroska_ends(file, size)
+        else:
+            ends = iter([8 + int.from_bytes(head[4:8], "little")] if head[:4] == b"RIFF" else [])
+        return any(end > size for end in ends)
+
+
+def _mp4_ends(file: BinaryIO, size: int) -> Iterator[int]:
+    """Yield where each top-level box says it ends; size 0 means the end of the file, 1 a 64-bit size."""
+    position = 0
+    while position < size:
+        file.seek(position)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:], "big")
+        if length == 0:
+            return
+        position += max(length, 8)
+        yield position
+
+
+def _matroska_ends(file: BinaryIO, size: int) -> Iterator[int]:
+    """Yield where each element of known size says it ends, going into segments and clusters of unknown size."""
+    position = 0
+    while position < size:
+        file.seek(position)
+        head = file.read(12)
+        id_bytes = 9 - head[0].bit_length()
+        first = head[id_bytes] if id_bytes < len(head) else 0
+        size_bytes = 9 - first.bit_length()
+        body = position + id_bytes + size_bytes
+        all_ones = (1 << 7 * size_bytes) - 1
+        length = int.from_bytes(head[id_bytes : id_bytes + size_bytes], "big") & all_ones
+        position = body if length == all_ones else body + length  # all ones: unknown size, its children follow
+        yield position

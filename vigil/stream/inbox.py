@@ -1,0 +1,363 @@
+"""What reaches a session and when: perceived frames, questions, drops and the next word's time, on two clocks.
+
+A worker thread decodes and encodes, so that seeing never waits for speaking; the session's thread sleeps on a condition
+until something is there, so that waiting costs nothing. The virtual inbox orders everything by video time and drops
+nothing; the wall inbox takes things as they come and drops what is late.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from vigil.config import StreamConfig
+from vigil.errors import ConfigError
+from vigil.stream.journal import Moment, Question, Totals
+from vigil.stream.perceiver import Perceived, Perceiver
+from vigil.types import DropReason, Frame
+
+Speed = float | Literal["max"]
+Signal = Literal["interrupt", "close", "due", "end"]
+
+EPSILON_S = 1e-9
+"""Times closer than this are the same moment."""
+LAGS_KEPT = 4096
+"""Frame lags remembered for the percentile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Frames that will never be perceived, one run with one reason."""
+
+    indices: tuple[int, ...]
+    first_s: float
+    last_s: float
+    reason: DropReason
+
+
+PERCEIVER = "vigil-perceiver"
+
+Item = Perceived | Question | Dropped | Signal
+
+
+class Inbox(Protocol):
+    """What a driver reads."""
+
+    totals: Totals
+
+    def next(self, due_s: float | None) -> tuple[Item, Moment]: ...
+
+    def now(self) -> Moment: ...
+
+    def settle(self) -> list[Dropped]: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+class Mailbox:
+    """Questions and signals from any thread, and the condition that everything in a stream waits on."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.letters: deque[Question | Literal["interrupt", "close"]] = deque()
+
+    def put(self, letter: Question | Literal["interrupt", "close"]) -> None:
+        """Leave a letter and wake whoever waits."""
+        with self.changed:
+            self.letters.append(letter)
+            self.changed.notify_all()
+
+
+class _Base:
+    """What both clocks share: the letters, the questions with a time, the worker thread and its end."""
+
+    def __init__(self, mailbox: Mailbox, frames: Iterator[Frame], perceiver: Perceiver) -> None:
+        self.totals = Totals()
+        self._changed = mailbox.changed
+        self._letters = mailbox.letters
+        self._frames = frames
+        self._perceiver = perceiver
+        self._scheduled: list[tuple[float, int, Question]] = []
+        self._ready: deque[Perceived] = deque()
+        self._finished = False
+        self._stopping = False
+        self._error: BaseException | None = None
+        self._start = time.monotonic()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(timeout=5.0)
+
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._start
+
+    def _spawn(self, work: Callable[[], None], name: str) -> None:
+        """Prepare a worker thread; what it raises is raised in the session's thread."""
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - carried over, not swallowed
+                self._error = self._error or error
+            with self._changed:
+                self._over(name)
+                self._changed.notify_all()
+
+        self._threads.append(threading.Thread(target=run, name=name, daemon=True))
+
+    def _over(self, name: str) -> None:
+        """A worker has ended."""
+        if name == PERCEIVER:
+            self._finished = True
+
+    def _open_letters(self) -> Question | Signal | None:
+        """The first letter that is due at once; questions with a time are put aside until then."""
+        while self._letters:
+            letter = self._letters.popleft()
+            if isinstance(letter, Question) and letter.at_s is not None:
+                heapq.heappush(self._scheduled, (letter.at_s, len(self._scheduled), letter))
+            else:
+                return letter
+        return None
+
+
+class VirtualInbox(_Base):
+    """The virtual clock: everything in order of video time, nothing dropped; `speed` only adds sleeping."""
+
+    def __init__(
+        self, mailbox: Mailbox, frames: Iterator[Frame], perceiver: Perceiver, *, speed: Speed, ahead: int
+    ) -> None:
+        super().__init__(mailbox, frames, perceiver)
+        if speed != "max" and not speed > 0:
+            raise ConfigError(f'speed must be above 0 or "max", got {speed}.')
+        self._speed = None if speed == "max" else float(speed)
+        self._ahead = ahead
+        self._now_s = 0.0
+        self._shift_s = 0.0
+        self._spawn(self._perceive, PERCEIVER)
+
+    def now(self) -> Moment:
+        """The video time that has been reached."""
+        return Moment(self._now_s, self._elapsed_s())
+
+    def next(self, due_s: float | None) -> tuple[Item, Moment]:
+        """Wait for whatever comes first by video time.
+
+        Raises:
+            whatever the source or the perceiver raised, after the frames before it.
+        """
+        with self._changed:
+            while True:
+                letter = self._open_letters()
+                if letter is not None:
+                    return letter, self._typed_at()
+                if not self._ready and not self._finished:
+                    self._changed.wait()
+                    continue
+                item, at_s = self._first(due_s)
+                if item == "end" and self._error is not None:
+                    raise self._error
+                delay_s = self._delay_s(at_s)
+                if delay_s > 0 and item != "end":
+                    self._changed.wait(delay_s)
+                    continue
+                self._now_s = max(self._now_s, at_s)
+                return self._take(item), self.now()
+
+    def _first(self, due_s: float | None) -> tuple[Item, float]:
+        """What comes next and when; at one moment a frame comes before a question, a question before a word."""
+        coming: list[tuple[Item, float]] = []
+        if self._ready:
+            coming.append((self._ready[0], self._ready[0].time_s))
+        if self._scheduled:
+            asked_s = max(self._scheduled[0][0], self._now_s)
+            if not self._ready:  # the video is over: only the open answer is still waited for
+                asked_s = min(asked_s, self._now_s if due_s is None else due_s)
+            coming.append((self._scheduled[0][2], asked_s))
+        if due_s is not None:
+            coming.append(("due", due_s))
+        if not coming:
+            return "end", self._now_s
+        earliest_s = min(at_s for _, at_s in coming)
+        return next(pair for pair in coming if pair[1] <= earliest_s + EPSILON_S)
+
+    def _take(self, item: Item) -> Item:
+        if isinstance(item, Perceived):
+            self._ready.popleft()
+            self.totals.received += 1
+            self.totals.lags_s.append(0.0)
+            del self.totals.lags_s[:-LAGS_KEPT]
+            self._changed.notify_all()
+        elif isinstance(item, Question):
+            heapq.heappop(self._scheduled)
+        return item
+
+    def _delay_s(self, at_s: float) -> float:
+        """Seconds to sleep until a video time; running late moves the start, and is remembered."""
+        if self._speed is None:
+            return 0.0
+        delay_s = at_s / self._speed + self._shift_s - self._elapsed_s()
+        if delay_s < -0.05:
+            self._shift_s -= delay_s
+            self.totals.late_s = self._shift_s
+        return delay_s
+
+    def settle(self) -> list[Dropped]:
+        """Nothing is lost on this clock, and a frame counts as received when its time has come."""
+        return []
+
+    def _typed_at(self) -> Moment:
+        if self._speed is not None:
+            next_s = self._ready[0].time_s if self._ready else self._now_s
+            typed_s = (self._elapsed_s() - self._shift_s) * self._speed
+            self._now_s = max(self._now_s, min(typed_s, next_s))
+        return self.now()
+
+    def _perceive(self) -> None:
+        for index, frame in enumerate(self._frames):
+            perceived = self._perceiver.perceive(index, frame)
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping or len(self._ready) < self._ahead)
+                if self._stopping:
+                    return
+                self._ready.append(perceived)
+                self._changed.notify_all()
+
+
+class WallInbox(_Base):
+    """The wall clock: frames come when they come. One thread captures, one perceives; late frames are dropped."""
+
+    def __init__(
+        self, mailbox: Mailbox, frames: Iterator[Frame], perceiver: Perceiver, *, config: StreamConfig
+    ) -> None:
+        super().__init__(mailbox, frames, perceiver)
+        self._config = config
+        self._waiting: deque[tuple[int, Frame, float]] = deque()
+        self._lost: deque[tuple[int, float, DropReason]] = deque()
+        self._captured_all = False
+        self._encoding = 0
+        self._spawn(self._perceive, PERCEIVER)
+        self._spawn(self._capture, "vigil-capture")
+
+    def _over(self, name: str) -> None:
+        super()._over(name)
+        self._captured_all = True
+
+    def now(self) -> Moment:
+        """The time since the first frame came."""
+        elapsed_s = self._elapsed_s()
+        return Moment(elapsed_s, elapsed_s)
+
+    def next(self, due_s: float | None) -> tuple[Item, Moment]:
+        """Wait for whatever comes first.
+
+        Raises:
+            whatever the source or the perceiver raised, after the frames before it.
+        """
+        with self._changed:
+            while True:
+                item = self._ready_now(due_s)
+                if item is not None:
+                    return item, self.now()
+                upcoming = [due_s] if due_s is not None else []
+                if self._scheduled:
+                    upcoming.append(self._scheduled[0][0])
+                self._changed.wait(max(0.0, min(upcoming) - self._elapsed_s()) if upcoming else None)
+
+    def _ready_now(self, due_s: float | None) -> Item | None:
+        letter = self._open_letters()
+        if letter is not None:
+            return letter
+        if self._lost:
+            return self._drop_run()
+        now_s, over = self._elapsed_s(), self._finished and not self._ready
+        if self._ready:
+            perceived = self._ready.popleft()
+            self.totals.lags_s.append(now_s - perceived.arrived_s)
+            del self.totals.lags_s[:-LAGS_KEPT]
+            return perceived
+        if self._scheduled and (over or self._scheduled[0][0] <= now_s):
+            return heapq.heappop(self._scheduled)[2]
+        if due_s is not None:
+            return "due" if due_s <= now_s else None
+        if over and self._error is not None:
+            raise self._error
+        return "end" if over else None
+
+    def settle(self) -> list[Dropped]:
+        """Stop taking frames in; report drops not yet reported, and count what still waits."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            runs = []
+            while self._lost:
+                runs.append(self._drop_run())
+            self.totals.pending = len(self._waiting) + len(self._ready) + self._encoding
+            return runs
+
+    def _drop_run(self) -> Dropped:
+        """The oldest lost frames that share one reason."""
+        run = [self._lost.popleft()]
+        while self._lost and self._lost[0][2] == run[0][2]:
+            run.append(self._lost.popleft())
+        self.totals.dropped += len(run)
+        return Dropped(tuple(i for i, _, _ in run), run[0][1], run[-1][1], run[0][2])
+
+    def _capture(self) -> None:
+        for index, frame in enumerate(self._frames):
+            with self._changed:
+                if index == 0:
+                    self._start = time.monotonic() - frame.time_s
+                self._changed.wait_for(lambda: self._stopping, timeout=frame.time_s - self._elapsed_s())
+                if self._stopping:
+                    return
+                self.totals.received += 1
+                self._waiting.append((index, frame, self._elapsed_s()))
+                if len(self._waiting) > self._config.queue_frames:
+                    self._lose(self._waiting.popleft(), "queue")
+                self._changed.notify_all()
+
+    def _perceive(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping or self._waiting or self._captured_all)
+                if self._stopping or not self._waiting:
+                    return
+                index, frame, arrived_s = self._waiting.popleft()
+                if self._elapsed_s() - arrived_s > self._config.stale_s:
+                    self._lose((index, frame, arrived_s), "stale")
+                    continue
+                self._encoding = 1
+            perceived = self._perceiver.perceive(index, frame, arrived_s=arrived_s)
+            with self._changed:
+                self._encoding = 0
+                if self._stopping:
+                    return
+                self._ready.append(perceived)
+                self._changed.notify_all()
+
+    def _lose(self, waiting: tuple[int, Frame, float], reason: DropReason) -> None:
+        index, frame, _ = waiting
+        self._lost.append((index, frame.time_s, reason))
+        self._changed.notify_all()

@@ -1,0 +1,179 @@
+"""Drivers: they add threads and a clock to a session, and hand its events on. Also offline answering.
+
+Axes: F frames, T tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from vigil.config import StreamConfig
+from vigil.errors import ModelError
+from vigil.model.model import VideoModel
+from vigil.model.tokens import SILENCE, ControlIds, Transcript
+from vigil.stream.inbox import Dropped, Inbox, Speed, VirtualInbox, WallInbox
+from vigil.stream.journal import Moment, Question
+from vigil.stream.memory import FrameMemory, TextMemory
+from vigil.stream.perceiver import Perceived, Perceiver
+from vigil.stream.policy import Sampler
+from vigil.stream.session import Session, allowed_tokens
+from vigil.stream.source import Source, open_source
+from vigil.types import EndReason, Event
+
+if TYPE_CHECKING:
+    from vigil.stream.source import SourceSpec
+
+READ_AHEAD_FRAMES = 4
+"""Frames perceived before their time on the virtual clock."""
+
+
+def watch(
+    source: SourceSpec,
+    *,
+    ask: str | Iterable[str | tuple[float, str]] = (),
+    model: VideoModel | str = "nano",
+    fps: float = 1.0,
+    speed: Speed = 1.0,
+) -> Iterator[Event]:
+    """Watch a source and yield typed events as they happen.
+
+    Args:
+        source: a path, a folder of images, or any iterable of (image, seconds).
+        ask: a question at 0 s, or several, each alone or as (seconds, text).
+        model: a loaded model, or a name for `vigil.load`.
+        fps: frames read per second of video (Hz).
+        speed: seconds of video per second; "max" never sleeps.
+
+    Raises:
+        SourceError, MediaError, ModelError: the source or the model cannot be opened.
+    """
+    from vigil.model import load
+
+    session = Session(load(model) if isinstance(model, str) else model, fps=fps)
+    for question in [ask] if isinstance(ask, str) else ask:
+        at_s, text = (0.0, question) if isinstance(question, str) else question
+        session.ask(text, at_s=at_s)
+    return session.watch(source, speed=speed)
+
+
+def watch_async(
+    source: SourceSpec,
+    *,
+    ask: str | Iterable[str | tuple[float, str]] = (),
+    model: VideoModel | str = "nano",
+    fps: float = 1.0,
+    speed: Speed = 1.0,
+) -> AsyncIterator[Event]:
+    """The same as `watch`, for asyncio."""
+    return in_thread(watch(source, ask=ask, model=model, fps=fps, speed=speed))
+
+
+async def in_thread(events: Iterator[Event]) -> AsyncIterator[Event]:
+    """Hand events on from a thread, so that the event loop stays free while nothing happens."""
+    while (event := await asyncio.to_thread(next, events, None)) is not None:
+        yield event
+
+
+def drive(session: Session, source: SourceSpec, *, speed: Speed = 1.0, live: bool = False) -> Iterator[Event]:
+    """Open a source and run a session over it. See `Session.watch`."""
+    opened = open_source(source, fps=session.config.fps)
+    perceiver = Perceiver(session.model)
+    inbox: Inbox
+    if live:
+        inbox = WallInbox(session.mailbox, iter(opened), perceiver, config=session.config)
+    else:
+        inbox = VirtualInbox(session.mailbox, iter(opened), perceiver, speed=speed, ahead=READ_AHEAD_FRAMES)
+    return _run(session, opened, inbox)
+
+
+def _run(session: Session, source: Source, inbox: Inbox) -> Iterator[Event]:
+    with source, inbox:
+        yield from session.open(inbox.now())
+        reason: EndReason = "eof"
+        while True:
+            item, now = inbox.next(session.due_s)
+            if item in ("end", "close"):
+                reason = "eof" if item == "end" else "closed"
+                break
+            yield from handle(session, item, now)
+        for dropped in inbox.settle():
+            yield from session.lose(dropped, now)
+        yield from session.end(now, reason, inbox.totals)
+
+
+def handle(session: Session, item: object, now: Moment) -> list[Event]:
+    """Give one item of an inbox to the session."""
+    match item:
+        case Perceived():
+            return session.see(item, now)
+        case Question():
+            return session.hear(item, now)
+        case Dropped():
+            return session.lose(item, now)
+        case "interrupt":
+            return session.stop_speaking(now)
+        case _:
+            return session.step(now)
+
+
+@torch.inference_mode()
+def answer(
+    model: VideoModel,
+    source: SourceSpec,
+    question: str,
+    *,
+    fps: float = 1.0,
+    config: StreamConfig | None = None,
+    sampler: Sampler | None = None,
+) -> str:
+    """Answer a question after the whole video (offline): all frames first, then the question, then the answer.
+
+    A video with more frames than `StreamConfig.memory_frames` is read at a lower rate, so that all of it is seen.
+
+    Raises:
+        SourceError, MediaError: the source cannot be opened or decoded. ModelError: the model has no tokenizer.
+    """
+    config, sampler = config or StreamConfig(fps=fps), sampler or Sampler()
+    if model.tokenizer is None:
+        raise ModelError("this model folder has no tokenizer.json, and an answer needs text. Add the file.")
+    control = ControlIds(model.tokenizer, image_token_id=model.config.image_token_id)
+    perceived = _perceive_all(model, source, config)
+    ids = Transcript(model.tokenizer, control).offline(len(perceived), question)
+    frames = FrameMemory(config, num_layers=len(model.config.text.cross_layers))
+    places = [i for i, token in enumerate(ids) if token == control.image]
+    for frame, place in zip(perceived, places, strict=True):
+        written = model.place_frames(frame.projected, torch.tensor([place], device=model.device))
+        for layer, (keys, values) in enumerate(zip(written.keys, written.values, strict=True)):
+            frames.append(layer, keys, values)
+        frames.publish([place])
+    ends = {control.end_of_turn, *([control.silence] if model.tokenizer.has(SILENCE) else [])}
+    allowed_V = allowed_tokens(model, *ends)
+    capacity = len(ids) + config.max_answer_tokens
+    text = TextMemory(capacity, num_layers=model.config.text.num_layers - len(model.config.text.cross_layers))
+    said: list[int] = []
+    while len(said) < config.max_answer_tokens:
+        feed = [said[-1]] if said else ids
+        positions_T = torch.arange(len(text), len(text) + len(feed), device=model.device)
+        views = frames.snapshot().views(positions_T)
+        fed = torch.tensor(feed, device=model.device)
+        logits_V = model.decode(fed, positions_T, cache=text, cached_tokens=len(text), views=views)
+        text.advance(len(feed))
+        token = sampler.pick(logits_V + allowed_V, said)
+        if token in ends:
+            break
+        said.append(token)
+    return model.tokenizer.decode(said).strip()
+
+
+def _perceive_all(model: VideoModel, source: SourceSpec, config: StreamConfig) -> list[Perceived]:
+    opened = open_source(source, fps=config.fps)
+    if not isinstance(source, Source) and opened.duration_s and opened.duration_s * config.fps > config.memory_frames:
+        opened.close()
+        opened = open_source(source, fps=config.memory_frames / opened.duration_s)
+    perceiver = Perceiver(model)
+    with opened:
+        return [perceiver.perceive(index, frame) for index, frame in enumerate(opened)]
