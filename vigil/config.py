@@ -224,7 +224,7 @@ def nano(*, vocab_size: int, image_token_id: int, silence_token_id: int) -> Mode
             num_extra_embeddings=1,
             width=128,
             num_layers=6,
-            cross_layers=(1, 3, 5),
+            cross_layers=(2, 4),
             num_heads=4,
             num_kv_heads=4,
             mlp_width=384,

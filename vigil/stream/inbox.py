@@ -186,8 +186,10 @@ class VirtualInbox(_Base):
                 return self._take(item), self.now()
 
     def _first(self, due_s: float | None) -> tuple[Item, float]:
-        """What comes next and when; at one moment a frame comes before a question, a question before a word."""
+        """What comes next and when. At one moment a frame comes before a question, and a question before a word."""
         coming: list[tuple[Item, float]] = []
+        if self._scheduled and self._scheduled[0][0] <= 0:  # asked at 0 s means before the first frame
+            coming.append((self._scheduled[0][2], self._now_s))
         if self._ready:
             coming.append((self._ready[0], self._ready[0].time_s))
         if self._scheduled:

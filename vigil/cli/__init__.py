@@ -1,0 +1,85 @@
+"""The command `vigil`. A command is a file in this folder, imported only when it is run.
+
+To add one: write `vigil/cli/<name>.py` with `parser() -> Parser` and `run(args) -> None`, and name it in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+from vigil import __version__
+from vigil.errors import ConfigError, VigilError
+
+COMMANDS = {
+    "watch": "watch a video and print what the model says, as it says it",
+    "ask": "answer one question after the whole video",
+}
+
+EXIT_CODES = """\
+exit codes: 0 done, 1 internal error, 2 usage, 3 source not opened,
+            4 source lost, 5 output not writable, 6 model not loadable,
+            7 not decodable, 130 ctrl-C, 141 reader of stdout gone"""
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def help_text() -> str:
+    """The screen that `vigil --help` shows."""
+    width = max(len(name) for name in (*COMMANDS, "--version"))
+    commands = "\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())
+    return f"""\
+usage: vigil COMMAND [OPTIONS]
+
+Watches a video while it plays, and speaks only when there is something to say.
+
+{commands}
+
+  {"--help":<{width}}  this text; vigil COMMAND --help tells about one command
+  {"--version":<{width}}  the version ({__version__})
+
+examples:
+  vigil watch
+  vigil ask kitchen.mp4 "How many people came in?"
+
+{EXIT_CODES}
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. What the user can cause is one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows "?"
+    try:
+        _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except VigilError as error:
+        print(f"vigil: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush has somewhere to go
+        return BROKEN_PIPE
+    return 0
+
+
+def _dispatch(argv: list[str]) -> None:
+    if not argv:
+        raise ConfigError("no command given. Try vigil watch, or vigil --help.")
+    name = argv[0]
+    if name in ("-h", "--help"):
+        print(help_text(), end="")
+    elif name == "--version":
+        print(f"vigil {__version__}")
+    elif name in COMMANDS:
+        module = import_module(f"vigil.cli.{name}")
+        module.run(module.parser().parse_args(argv[1:]))
+    else:
+        near = get_close_matches(name, COMMANDS, n=1) or [" or ".join(COMMANDS)]
+        raise ConfigError(f"there is no command {name!r}. Try vigil {near[0]}, or vigil --help.")

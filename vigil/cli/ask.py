@@ -1,0 +1,74 @@
+"""`vigil ask`: answer one question after the whole video."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from vigil.cli import EXIT_CODES
+from vigil.cli.parser import Parser, positive
+from vigil.config import StreamConfig
+from vigil.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vigil.stream.source import Source
+
+HELP = f"""\
+usage: vigil ask SOURCE QUESTION [--fps HZ] [--model NAME]
+
+Answer one question after the whole video has been seen.
+
+  SOURCE        file, or folder of images
+  QUESTION      what to answer, in quotes
+  --fps HZ      frames read per second of video (default: 1.0)
+  --model NAME  nano, a folder, or a hub name (default: nano)
+
+examples:
+  vigil ask kitchen.mp4 "How many people came in?"
+  vigil ask holiday-photos "Where was this?" --model ./moss
+
+{EXIT_CODES}
+"""
+
+
+def parser() -> Parser:
+    """The flags of `vigil ask`."""
+    flags = Parser("ask", HELP)
+    flags.add_argument("source", metavar="SOURCE")
+    flags.add_argument("question", metavar="QUESTION")
+    flags.add_argument("--fps", type=positive, default=1.0, metavar="HZ")
+    flags.add_argument("--model", default="nano", metavar="NAME")
+    return flags
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the answer on stdout.
+
+    Raises:
+        VigilError: see the exit codes.
+    """
+    if not args.question.strip():
+        raise ConfigError("the question is empty. Run vigil ask --help.")
+    from vigil.cli.lines import note, write_line
+    from vigil.stream.source import open_source, printable
+
+    with open_source(args.source, fps=args.fps) as first:  # a wrong source is found before the model is loaded
+        duration_s = first.duration_s or 0.0
+    fps = min(args.fps, StreamConfig().memory_frames / max(duration_s, 1e-3))
+    if fps < args.fps:
+        note(f"a long video: read at {fps:.3f} frames per second, so that all of it fits into memory.")
+    with open_source(args.source, fps=fps) as source:
+        text = answer(args.model, source, args.question, fps)
+    for warning in source.warnings:
+        note(f"warning: {warning}")
+    if not text:
+        note("the model had nothing to say.")
+    write_line(printable(text))
+
+
+def answer(model: str, source: Source, question: str, fps: float) -> str:
+    """Load the model and answer: the one place where arguments become calls."""
+    import vigil
+    from vigil.stream import watch
+
+    return watch.answer(vigil.load(model), source, question, fps=fps)

@@ -1,0 +1,119 @@
+"""Events as lines on stdout: JSON for programs, plain text for people and logs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import Protocol, Self
+
+from vigil.cli.story import Spoken, Story, clock
+from vigil.errors import OutputError
+from vigil.stream.source import printable
+from vigil.types import Asked, Ended, Event, FramesDropped, Silence, event_to_json
+
+SHORTEST_SILENCE_S = 1.0
+"""Shorter silences get no line of their own."""
+
+
+class Printer(Protocol):
+    """Shows a session to somebody."""
+
+    def show(self, event: Event) -> None:
+        """Take one event."""
+
+    def trace(self, kind: str, **fields: object) -> None:
+        """Take one measurement of a session; see `vigil.stream.session.Trace`."""
+
+    def typing(self, text: str) -> None:
+        """The user has typed this much of a question."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def write_line(text: str) -> None:
+    """Print one line and flush it, so that a reader has it at once.
+
+    Raises:
+        OutputError: stdout is full or broken. BrokenPipeError: its reader is gone.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"stdout cannot be written: {error.strerror}. Choose another place.") from error
+
+
+class _Lines:
+    """A printer that needs neither measurements nor cleaning up."""
+
+    def trace(self, kind: str, **fields: object) -> None:
+        """Nothing to do."""
+
+    def typing(self, text: str) -> None:
+        """Nothing to do: the terminal echoes."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class JsonLines(_Lines):
+    """One event per line, in the spelling of `event_to_json`, with the name of its source."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def show(self, event: Event) -> None:
+        """Print the event."""
+        write_line(json.dumps({**event_to_json(event), "source": self.source}))
+
+
+class PlainLines(_Lines):
+    """One line for each question, answer and silence, with the video time at which it began."""
+
+    def __init__(self) -> None:
+        self._story = Story(keep=50)
+        self._quiet: tuple[float, float] | None = None
+
+    def show(self, event: Event) -> None:
+        """Print a line when something is complete."""
+        spoken = self._story.add(event)
+        match event:
+            case Silence():
+                first_s = event.first_s if self._quiet is None else self._quiet[0]
+                self._quiet = (first_s, event.last_s)
+            case Asked():
+                self._line(event.time_s, "watch for" if event.standing else "ask", event.text)
+            case FramesDropped():
+                self._line(event.first_s, "dropped", f"{event.count} frames ({event.reason})")
+            case Ended():
+                seen = f"{event.perceived} of {event.received} frames seen, {event.dropped} dropped"
+                self._line(event.time_s, "end", seen)
+        if spoken is not None:
+            self._line(spoken.start_s, "revise" if spoken.rev > 1 else "say", _with_note(spoken))
+
+    def _line(self, time_s: float, what: str, text: str) -> None:
+        quiet, self._quiet = self._quiet, None
+        if quiet is not None and quiet[1] - quiet[0] >= SHORTEST_SILENCE_S:
+            write_line(f"{clock(quiet[0]):>9}  {'silence':<9}  until {clock(quiet[1])}")
+        write_line(f"{clock(time_s):>9}  {what:<9}  {printable(text)}".rstrip())
+
+
+def _with_note(spoken: Spoken) -> str:
+    note = {"interrupted": " [cut]", "superseded": " [withdrawn]", "error": " [failed]"}.get(spoken.status or "", "")
+    was = f" [was: {spoken.replaces}]" if spoken.replaces else ""
+    return spoken.text + note + was
+
+
+def note(text: str) -> None:
+    """Tell the user something that is not a result: one line on stderr."""
+    print(f"vigil: {printable(text)}", file=sys.stderr)

@@ -1,0 +1,116 @@
+"""Subtitles of a session: what was said, when it was said, as SRT or WebVTT."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vigil.cli.story import Spoken, Story
+from vigil.errors import OutputError
+from vigil.stream.source import printable
+
+READ_S = 2.0
+"""A text stays at least this long after it has been said, unless the next one comes."""
+READ_CHARS_PER_S = 15.0
+"""Reading speed; a long text stays longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A text and when it is shown."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+def cues(story: Story) -> list[Cue]:
+    """One cue for each text, from when it begins to be said until the next begins or it has been read."""
+    spoken = [entry for entry in story.entries if isinstance(entry, Spoken) and entry.text.strip()]
+    starts = [entry.start_s for entry in spoken[1:]] + [float("inf")]
+    result = []
+    for entry, next_s in zip(spoken, starts, strict=True):
+        text = printable(entry.text).strip() + ("" if entry.status == "final" else " ...")
+        said_s = entry.start_s if entry.end_s is None else entry.end_s
+        end_s = min(next_s, max(said_s + READ_S, entry.start_s + len(text) / READ_CHARS_PER_S))
+        if end_s > entry.start_s:
+            result.append(Cue(entry.start_s, end_s, text))
+    return result
+
+
+def to_srt(cues: Sequence[Cue]) -> str:
+    """Spell cues as SubRip. The arrow is its only reserved word."""
+    blocks = [
+        f"{number}\n{_time(cue.start_s, ',')} --> {_time(cue.end_s, ',')}\n{cue.text.replace('-->', '->')}\n"
+        for number, cue in enumerate(cues, start=1)
+    ]
+    return "\n".join(blocks)
+
+
+def to_vtt(cues: Sequence[Cue]) -> str:
+    """Spell cues as WebVTT, with its three reserved characters escaped."""
+    blocks = ["WEBVTT\n"]
+    for cue in cues:
+        text = cue.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        blocks.append(f"{_time(cue.start_s, '.')} --> {_time(cue.end_s, '.')}\n{text}\n")
+    return "\n".join(blocks)
+
+
+def check_writable(path: Path) -> None:
+    """Find out before a run whether its result can be written afterwards; leaves nothing behind.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    if path.is_dir():
+        raise OutputError(f"{printable(str(path))} is a folder. Give the name of a file.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there completely or not at all: temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _not_writable(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{printable(str(path))} cannot be written: {error.strerror}. Choose another place.")
+
+
+def _time(time_s: float, point: str) -> str:
+    ms = round(time_s * 1000)
+    return f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}{point}{ms % 1000:03d}"

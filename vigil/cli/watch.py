@@ -1,0 +1,244 @@
+"""`vigil watch`: watch a video while it plays, and print what the model says, as it says it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vigil.cli import EXIT_CODES, INTERRUPTED
+from vigil.cli.parser import AddQuestion, Parser, Question, count, positive, probability, speed
+from vigil.config import StreamConfig
+from vigil.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vigil.cli.lines import Printer
+    from vigil.cli.story import Story
+    from vigil.stream.session import Session
+    from vigil.stream.source import Source
+    from vigil.types import Event
+
+SHOW_CURSOR = b"\x1b[?25h"
+
+HELP = f"""\
+usage: vigil watch [SOURCE] [--ask TEXT]... [--watch-for TEXT]... [OPTIONS]
+
+Watch a video while it plays, and print what the model says, as it says it.
+Type a question and press Enter at any time.
+
+  SOURCE               file, or folder of images (default: the bundled clip)
+  --ask TEXT           question asked at 0 s (default: none)
+  --ask-at SECONDS TEXT
+                       question asked at a video time (default: none)
+  --watch-for TEXT     what to report each time it happens (default: none)
+  --fps HZ             frames read per second of video (default: 1.0)
+  --model NAME         nano, a folder, or a hub name (default: nano)
+  --speed FACTOR       seconds of video per second, or max (default: 1.0)
+  --live               keep real time: frames that come too late are dropped
+  --memory FRAMES      frames kept in memory (default: 256)
+  --pace TOKENS        tokens spoken per second of video (default: 4.0)
+  --threshold P        speak where P(silence) < P, 0 to 1 (default: greedy)
+  --json               one JSON event per line, for other programs
+  --srt FILE           write what was said as SRT subtitles at the end
+  --vtt FILE           the same as WebVTT
+
+examples:
+  vigil watch kitchen.mp4 --ask "Tell me when the water boils."
+  vigil watch --speed max --json | jq 'select(.event == "say")'
+
+{EXIT_CODES}
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What a run needs to know; the fields follow the flags."""
+
+    source: str | None = None
+    """None: the bundled clip, with its own questions where none are given."""
+    questions: tuple[Question, ...] = ()
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    model: str = "nano"
+    speed: float | Literal["max"] = 1.0
+    live: bool = False
+    threshold: float | None = None
+    json: bool = False
+    srt: Path | None = None
+    vtt: Path | None = None
+
+
+def parser() -> Parser:
+    """The flags of `vigil watch`."""
+    flags = Parser("watch", HELP)
+    default = StreamConfig()
+    flags.add_argument("source", nargs="?", metavar="SOURCE")
+    flags.add_argument("--ask", action=AddQuestion, dest="questions", metavar="TEXT")
+    flags.add_argument("--ask-at", action=AddQuestion, dest="questions", nargs=2, metavar=("SECONDS", "TEXT"))
+    flags.add_argument("--watch-for", action=AddQuestion, dest="questions", metavar="TEXT")
+    flags.add_argument("--fps", type=positive, default=default.fps, metavar="HZ")
+    flags.add_argument("--model", default="nano", metavar="NAME")
+    flags.add_argument("--speed", type=speed, metavar="FACTOR")
+    flags.add_argument("--live", action="store_true")
+    flags.add_argument("--memory", type=count, default=default.memory_frames, metavar="FRAMES")
+    flags.add_argument("--pace", type=positive, default=default.tokens_per_s, metavar="TOKENS")
+    flags.add_argument("--threshold", type=probability, metavar="P")
+    flags.add_argument("--json", action="store_true")
+    flags.add_argument("--srt", type=Path, metavar="FILE")
+    flags.add_argument("--vtt", type=Path, metavar="FILE")
+    return flags
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command.
+
+    Raises:
+        VigilError: see the exit codes. KeyboardInterrupt: ctrl-C, after a clean end.
+    """
+    watch(options(args))
+
+
+def options(args: argparse.Namespace) -> Options:
+    """Turn flags into options.
+
+    Raises:
+        ConfigError: flags that do not go together.
+    """
+    if args.live and args.speed not in (None, 1.0):
+        raise ConfigError(f"--live keeps real time, so --speed {args.speed} cannot hold. Leave one of them out.")
+    return Options(
+        source=args.source,
+        questions=tuple(args.questions or ()),
+        stream=StreamConfig(fps=args.fps, memory_frames=args.memory, tokens_per_s=args.pace),
+        model=args.model,
+        speed=args.speed or 1.0,
+        live=args.live,
+        threshold=args.threshold,
+        json=args.json,
+        srt=args.srt,
+        vtt=args.vtt,
+    )
+
+
+def watch(options: Options) -> None:
+    """Open everything, show each event, and write the subtitles; what can fail early fails before the model loads."""
+    from vigil.cli.keyboard import Keyboard
+    from vigil.cli.lines import note
+    from vigil.cli.story import Story
+    from vigil.cli.subtitles import check_writable
+    from vigil.stream.source import open_source
+
+    files = [path for path in (options.srt, options.vtt) if path is not None]
+    for path in files:
+        check_writable(path)
+    options = with_demo(options)
+    assert options.source is not None
+    story = Story(keep=None if files else 1)
+    with open_source(options.source, fps=options.stream.fps) as source:
+        printer = printer_for(options, source)
+        session, events = start(options, source, printer.trace)
+        keyboard = Keyboard(session.ask, on_change=printer.typing, echo=not shows_live(options))
+        try:
+            with session, printer, keyboard, ctrl_c(session.close, keyboard.restore) as was_pressed:
+                for event in events:
+                    story.add(event)
+                    printer.show(event)
+        finally:
+            write_subtitles(options, story)
+    for warning in source.warnings:
+        note(f"warning: {warning}")
+    if was_pressed.is_set():
+        raise KeyboardInterrupt
+
+
+def start(options: Options, source: Source, trace: Callable[..., None]) -> tuple[Session, Iterator[Event]]:
+    """Load the model and begin to watch: the one place where flags become calls.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+    """
+    import vigil
+
+    policy = None
+    if options.threshold is not None:
+        from vigil.stream.policy import Threshold
+
+        policy = Threshold(options.threshold)
+    session = vigil.Session(vigil.load(options.model), config=options.stream, policy=policy, trace=trace)
+    for question in options.questions:
+        session.ask(question.text, standing=question.standing, at_s=question.at_s)
+    return session, session.watch(source, speed=options.speed, live=options.live)
+
+
+def with_demo(options: Options) -> Options:
+    """Fill in the bundled clip, and its questions unless there are others."""
+    if options.source is not None:
+        return options
+    from vigil.assets import demo_clip, demo_questions
+
+    questions = tuple(Question(q.text, at_s=q.at_s, standing=q.standing) for q in demo_questions())
+    return replace(options, source=str(demo_clip()), questions=options.questions or questions)
+
+
+def shows_live(options: Options) -> bool:
+    """The live view is for a terminal that can move its cursor, and for people."""
+    return not options.json and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def printer_for(options: Options, source: Source) -> Printer:
+    """JSON lines, the live view, or plain lines."""
+    from vigil.cli.keyboard import is_ours
+    from vigil.cli.lines import JsonLines, PlainLines
+
+    if options.json:
+        return JsonLines(source.name)
+    if not shows_live(options):
+        return PlainLines()
+    from vigil.cli.view import LiveView
+
+    pace = "live" if options.live else options.speed
+    return LiveView(source.name, duration_s=source.duration_s, pace=pace, typed=is_ours())
+
+
+def write_subtitles(options: Options, story: Story) -> None:
+    """Write the subtitle files that were asked for.
+
+    Raises:
+        OutputError: one could not be written.
+    """
+    from vigil.cli.subtitles import cues, to_srt, to_vtt, write_whole
+
+    if options.srt is not None:
+        write_whole(options.srt, to_srt(cues(story)))
+    if options.vtt is not None:
+        write_whole(options.vtt, to_vtt(cues(story)))
+
+
+@contextmanager
+def ctrl_c(close: Callable[[], None], restore: Callable[[], None]) -> Iterator[threading.Event]:
+    """The first ctrl-C calls `close`, so that the session ends cleanly; the second ends the program at once.
+
+    `close` runs in a thread of its own, since the main thread may hold the session's lock when the signal comes.
+    """
+    was_pressed = threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        if was_pressed.is_set():
+            restore()
+            if sys.stdout.isatty():
+                os.write(1, SHOW_CURSOR)
+            os._exit(INTERRUPTED)
+        was_pressed.set()
+        threading.Thread(target=close, name="vigil-close", daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield was_pressed
+    finally:
+        signal.signal(signal.SIGINT, before)

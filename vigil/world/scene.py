@@ -1,0 +1,155 @@
+"""A scene: everything that happens in one procedural video, as a pure function of (split, seed, config).
+
+Pictures (`render`), words (`captions`) and training labels (`labels`) are derived from it and from nothing else. Frame
+i stands at i / fps seconds. No frame holds more than one change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vigil.errors import ConfigError, DataError
+from vigil.world.camera import Footage, film
+from vigil.world.chance import Change, Draw, Split, generator
+from vigil.world.objects import play
+from vigil.world.stage import Stage
+from vigil.world.words import NOUNS
+
+__all__ = ["Change", "Footage", "Scene", "Split", "Stage", "WorldConfig", "sample_scene", "scene_from_id"]
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldConfig:
+    """What scenes are drawn from. Change a copy with `dataclasses.replace`."""
+
+    family: Literal["objects", "camera", "mixed"] = "mixed"
+    """Nameable things on a stage, nameless footage from a camera, or one of the two per seed."""
+    fps: float = 1.0
+    """Frames per second of video (Hz)."""
+    duration_s: tuple[float, float] = (8.0, 18.0)
+    """Shortest and longest scene (s); the number of frames is drawn evenly in between."""
+    size_px: int = 64
+    """Edge of the square picture (px): a multiple of 8, at least 48."""
+    num_nouns: int = 16
+    """Nouns in use, from the front of `words.NOUNS`; 6, 12, 16, 20 are good steps, `len(NOUNS)` is all."""
+    max_objects: int = 3
+    """Most things on the stage at one time, 1 to 6."""
+    event_gap: tuple[int, int] = (1, 5)
+    """Fewest and most frames from one event to the next."""
+    held_out: bool = False
+    """True: every test scene on the stage has a colour-shape pair or a layout that training never shows."""
+
+    def __post_init__(self) -> None:
+        if self.family not in ("objects", "camera", "mixed"):
+            raise ConfigError(f'family must be "objects", "camera" or "mixed", got {self.family!r}.')
+        if not self.fps > 0:
+            raise ConfigError(f"fps must be above 0, got {self.fps}.")
+        shortest, longest = self.duration_s
+        if not 0 < shortest <= longest or round(shortest * self.fps) < 2:
+            raise ConfigError(f"duration_s must rise and give 2 frames at {self.fps} fps, got {self.duration_s}.")
+        if self.size_px < 48 or self.size_px % 8:
+            raise ConfigError(f"size_px must be a multiple of 8 and at least 48, got {self.size_px}.")
+        if not 4 <= self.num_nouns <= len(NOUNS):
+            raise ConfigError(f"num_nouns must be 4 to {len(NOUNS)}, got {self.num_nouns}.")
+        if not 1 <= self.max_objects <= 6:
+            raise ConfigError(f"max_objects must be 1 to 6, got {self.max_objects}.")
+        if not 1 <= self.event_gap[0] <= self.event_gap[1]:
+            raise ConfigError(f"event_gap must rise from 1 or more, got {self.event_gap}.")
+        if self.held_out and self.family == "camera":
+            raise ConfigError('camera scenes hold nothing out; set held_out=False or family="objects".')
+
+    @property
+    def nouns(self) -> tuple[str, ...]:
+        """The nouns in use."""
+        return NOUNS[: self.num_nouns]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """One video before it is drawn."""
+
+    split: Split
+    seed: int
+    config: WorldConfig = field(repr=False)
+    num_frames: int
+    changes: tuple[Change, ...]
+    """In order of frame, at most one per frame, none in frame 0."""
+    distractors: tuple[str, ...]
+    """Things that could have appeared but never do, such as "cat" or "blue square"; empty for footage."""
+    stage: Stage | None = field(default=None, repr=False)
+    """What there is to see in a scene of the objects family."""
+    footage: Footage | None = field(default=None, repr=False)
+    """What there is to see in a scene of the camera family."""
+
+    @property
+    def id(self) -> str:
+        """Key of the scene, such as "world:train:17"; with the config it is the whole scene."""
+        return f"world:{self.split}:{self.seed}"
+
+    @property
+    def family(self) -> Literal["objects", "camera"]:
+        """Which of the two kinds of scene this is."""
+        return "camera" if self.stage is None else "objects"
+
+    @property
+    def fps(self) -> float:
+        """Frames per second (Hz)."""
+        return self.config.fps
+
+    @property
+    def duration_s(self) -> float:
+        """Frames divided by frames per second (s)."""
+        return self.num_frames / self.config.fps
+
+    def time_s(self, frame: int) -> float:
+        """When a frame is shown (s)."""
+        return frame / self.config.fps
+
+
+def sample_scene(split: Split, seed: int, *, config: WorldConfig | None = None) -> Scene:
+    """Draw the scene of this split and seed.
+
+    Raises:
+        ConfigError: an unknown split, or a negative seed.
+    """
+    if split not in SPLITS or seed < 0:
+        raise ConfigError(f"a scene needs a split of {SPLITS} and a seed of 0 or more, got {split!r}, {seed}.")
+    config = config or WorldConfig()
+    draw = Draw(generator(split, seed, purpose=0))
+    shortest, longest = (round(limit_s * config.fps) for limit_s in config.duration_s)
+    num_frames = draw.between(shortest, longest)
+    is_camera = draw.chance(0.5) if config.family == "mixed" else config.family == "camera"
+    stage = footage = None
+    distractors: tuple[str, ...] = ()
+    if is_camera:
+        footage, changes = film(draw, num_frames, config.event_gap)
+    else:
+        held_out = config.held_out and split == "test"
+        stage, changes, distractors = play(draw, num_frames, config=config, held_out=held_out)
+    return Scene(
+        split=split,
+        seed=seed,
+        config=config,
+        num_frames=num_frames,
+        changes=changes,
+        distractors=distractors,
+        stage=stage,
+        footage=footage,
+    )
+
+
+def scene_from_id(scene_id: str, *, config: WorldConfig | None = None) -> Scene:
+    """Draw the scene that an id such as "world:train:17" names.
+
+    Raises:
+        DataError: the text is not such an id.
+    """
+    parts = scene_id.split(":")
+    if len(parts) == 3 and parts[0] == "world" and parts[2].isdecimal():
+        for split in SPLITS:
+            if split == parts[1]:
+                return sample_scene(split, int(parts[2]), config=config)
+    raise DataError(f'{scene_id!r} is no scene. Write "world:SPLIT:SEED", such as "world:train:17".')
