@@ -39,7 +39,7 @@ class WordHeads(nn.Module):
         }
 
     def forward(self, features_VFPD: Tensor, labels: Sequence[CellLabels], embedding: Tensor) -> tuple[Tensor, float]:
-        """Mean cross entropy over the labels that are defined, and the share of defined labels that are right.
+        """Mean cross entropy over the labels that are defined, and the share of things that are named right.
 
         Shapes: features [V, F, P, D], one `CellLabels` per video, embedding table [rows, D].
         """
@@ -55,9 +55,10 @@ class WordHeads(nn.Module):
             look = F.normalize(self.looks[head](seen), dim=-1).flatten(0, -2)
             logits = self.scale[index].exp() * look @ words_WD.T
             losses.append(F.cross_entropy(logits, target))
-            known = target >= 0
-            right += int((logits.argmax(-1) == target)[known].sum())
-            count += int(known.sum())
+            if head == "things":
+                things = target > 0
+                right += int((logits.argmax(-1) == target)[things].sum())
+                count += int(things.sum())
         return torch.stack(losses).mean(), right / max(1, count)
 
     def _cells(self, features_VFPD: Tensor, labels: Sequence[CellLabels]) -> Tensor:

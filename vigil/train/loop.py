@@ -40,7 +40,8 @@ class Losses:
     total: Tensor
     language: float
     labels: float
-    labels_right: float
+    things_right: float
+    """Share of cells with a thing in them whose thing is named right."""
     word_right: float
     """Share of word targets that are the most likely token, given the true text before them."""
     silence_right: float
@@ -148,7 +149,7 @@ class Trainer:
         held = [self.forward(stage, val.step(index)) for index in range(VAL_STEPS)]
         self.model.train()
         row = {"stage": stage.name, "step": step + 1, "loss": float(losses.total.detach()), "steps_per_s": rate}
-        for name in ("language", "labels", "labels_right", "word_right", "silence_right"):
+        for name in ("language", "labels", "things_right", "word_right", "silence_right"):
             row[f"val_{name}"] = sum(getattr(item, name) for item in held) / len(held)
         with (self.out / "train.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}) + "\n")

@@ -53,9 +53,8 @@ class Progress:
         """Show that a step is done."""
         now = time.monotonic()
         self.rate = (step + 1 - self._first) / max(1e-6, now - self._start)
-        note = (
-            f"loss {float(losses.total.detach()):.3f}  words {losses.word_right:.2f}  labels {losses.labels_right:.2f}"
-        )
+        loss = float(losses.total.detach())
+        note = f"loss {loss:.3f}  words {losses.word_right:.2f}  things {losses.things_right:.2f}"
         if self._bar is not None:
             self._bar.update(self._task, completed=step + 1, note=note)
         elif not self._quiet and (now - self._said > LINE_EVERY_S or step + 1 == self._steps):
