@@ -1,6 +1,6 @@
 """Small real parts for tests: a tiny model, a tokenizer of bytes, a model that says a script, and a clock moved by hand.
 
-Nothing here imitates: `tiny_model` is a `VideoModel` of some thousand random weights, `ScriptedModel` the same with its
+Nothing here imitates: `tiny_model` is a `VideoModel` of 40,000 random weights, `ScriptedModel` the same with its
 next token prescribed, and `StepClock` a driver without threads.
 """
 
@@ -61,7 +61,7 @@ TILE_VIT = VisionConfig(
 
 
 def tiny_config(vision: VisionConfig = CONV, **changes: Any) -> ModelConfig:
-    """nano's form at a few thousand weights; `changes` are fields of `ModelConfig`."""
+    """nano's form, a hundredth of its size; `changes` are fields of `ModelConfig`."""
     config = ModelConfig(
         vision=vision,
         text=TextConfig(
@@ -88,7 +88,7 @@ def randomise(model: VideoModel, seed: int) -> None:
     """Draw the weights anew, and nothing stays zero: gates are open, tables and null entries are filled."""
     random = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
-        spread = 1.0 if weight.ndim < 2 or "embed" in name else weight[0].numel() ** -0.5
+        spread = 1.0 if weight.ndim < 2 else 0.25 if "embed" in name else weight[0].numel() ** -0.5
         weight.data = torch.randn(weight.shape, generator=random) * spread
         if "norm" in name and name.endswith("weight"):
             weight.data = 1 + 0.1 * weight.data

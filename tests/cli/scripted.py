@@ -53,7 +53,9 @@ class Script:
     def ended(self, at_s: float, *, reason: str = "eof", dropped: int = 0) -> Self:
         """The end."""
         seen = int(at_s) + 1
-        return self._add(Ended, at_s, reason=reason, received=seen + dropped, perceived=seen, dropped=dropped, pending=0)
+        return self._add(
+            Ended, at_s, reason=reason, received=seen + dropped, perceived=seen, dropped=dropped, pending=0
+        )
 
 
 def traffic_light() -> list[Event]:

@@ -7,6 +7,7 @@ import sys
 from types import TracebackType
 from typing import Protocol, Self
 
+from vigil.cli import abandon_stdout
 from vigil.cli.story import Spoken, Story, clock
 from vigil.errors import OutputError
 from vigil.stream.source import printable
@@ -46,6 +47,7 @@ def write_line(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        abandon_stdout()
         raise OutputError(f"stdout cannot be written: {error.strerror}. Choose another place.") from error
 
 

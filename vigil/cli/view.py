@@ -112,11 +112,11 @@ class LiveView:
         """What stays on the terminal: all kept entries, and the totals."""
         with self._lock:
             ended = self.story.ended
-            totals = Text(f"{self._source}  {clock(self.story.newest_s)}", style="bold", overflow="ellipsis")
+            totals = Text(overflow="ellipsis").append(f"{self._source}  {clock(self.story.newest_s)}", style="bold")
             if ended is not None:
                 totals.append(f"  {ended.perceived} of {ended.received} frames seen", style="dim")
                 totals.append(f"  {ended.dropped} dropped", style="yellow" if ended.dropped else "dim")
-            return Group(*(self._entry(entry) for entry in self.story.entries), totals)
+            return Group(*(self._entry(entry) for entry in self.story.entries), Text(), totals)
 
     def _status(self) -> Text:
         speaking = self.story.speaking is not None
@@ -139,10 +139,10 @@ class LiveView:
         if self.story.speaking is not None or quiet_s < 1:
             foot = [Text()]
         if self._typed:
-            prompt = Text("> ", style="bold", no_wrap=True)
+            prompt = Text(no_wrap=True, overflow="ellipsis").append("> ", style="bold")
             room = max(8, self.console.width - 4)
             shown = self._line if len(self._line) <= room else "…" + self._line[1 - room :]
-            prompt.append(shown + "▏" if shown else "type a question, then Enter", style="" if shown else "dim")
+            prompt.append(*((shown + "▏", "") if shown else ("type a question, then Enter", "dim")))
             foot += [Text(), prompt]
         return foot
 
@@ -170,7 +170,7 @@ class LiveView:
                 Text(printable(entry.text), style="magenta"),
             )
             return row
-        mark, style = ("~", "strike dim") if entry.is_withdrawn else ("=" if entry.rev > 1 else " ", "")
+        mark, style = ("~", "strike dim") if entry.is_withdrawn else ("→" if entry.rev > 1 else " ", "")
         text = Text(printable(entry.text), style=style)
         if entry.end_s is None:
             text.append("▌", style="green")

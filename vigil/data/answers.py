@@ -122,7 +122,8 @@ def times(line: Timeline, ask: Ask, rng: random.Random) -> Turn | None:
     kinds = sorted(countable(line) & phrases.TIMES.keys())
     if not kinds or not line.states_known:
         return None
-    kind = rng.choice(kinds)
+    past = sorted({e.kind for e in line.happenings if e.frame <= ask.first} & set(kinds))
+    kind = rng.choice(past if past and rng.random() < 0.75 else kinds)
     frames = [event.frame for event in line.happenings if event.kind == kind]
     changes = [(0, "0"), *((frame, str(n)) for n, frame in enumerate(frames, start=1))]
     replies = [entry(line, ask, f, "times", value=v) for f, v in follow(changes, ask)]

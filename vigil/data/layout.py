@@ -72,15 +72,16 @@ class Layout:
     def jitter(self, sample: Sample, rng: random.Random, *, share: float = 0.5) -> Sample:
         """Let frames arrive a token earlier, as they may while the model speaks.
 
-        With probability `share` a frame swaps places with the text token before it, unless that token is control.
+        With probability `share` a frame swaps places with the text token before it, unless that token is the first of
+        its answer or follows another frame.
 
         Source: arXiv 2606.07639, arrival jitter.
         """
         ids, labels, image = list(sample.ids), list(sample.labels), self._control.image
         control = {*self._tokenizer.control_ids, image}
-        for i in range(1, len(ids)):
-            learnt = labels[i - 1] != IGNORE and ids[i - 1] not in control
-            if ids[i] == image and learnt and rng.random() < share:
+        for i in range(2, len(ids)):
+            inside = all(labels[k] != IGNORE and ids[k] not in control for k in (i - 2, i - 1))
+            if ids[i] == image and inside and rng.random() < share:
                 ids[i - 1], ids[i] = ids[i], ids[i - 1]
                 labels[i - 1], labels[i] = labels[i], labels[i - 1]
         return Sample(ids, labels, [i for i, token in enumerate(ids) if token == image])
@@ -117,8 +118,8 @@ class _Walk:
             if frame_s is not None:
                 coming.append((frame_s, "frame"))
             if turn is not None:
-                late_s = now_s if self._due_s is None else self._due_s
-                coming.append((turn.ask_s if frame_s is not None else min(turn.ask_s, late_s), "turn"))
+                over_s = now_s if frame_s is not None else max(now_s, frame_times_s[-1] + 1 / self._record.fps)
+                coming.append((turn.ask_s if frame_s is not None else min(turn.ask_s, over_s), "turn"))
             if self._due_s is not None:
                 coming.append((self._due_s, "due"))
             if not coming:
@@ -171,8 +172,11 @@ class _Walk:
         self._due_s = self._started_s + self._said / self._pace
 
     def _due_reply(self, now_s: float) -> Reply | None:
-        """The reply to start now. Of several that wait, a standing turn says the oldest, a state turn the newest."""
-        if self._turn is None:
+        """The reply to start now. Of several that wait, a standing turn says the oldest, a state turn the newest.
+
+        Before the first frame nothing is known, so nothing is said.
+        """
+        if self._turn is None or not self.sample.frame_positions:
             return None
         waiting = [r for r in self._turn.replies[self._next_reply :] if r.time_s <= now_s + EPSILON_S]
         if not waiting:

@@ -126,11 +126,11 @@ def _standing(turn: Turn, facts: _Facts, first_s: float) -> list[Due] | None:
     seen_s = max((f for f in facts.frames_s if f < first_s), default=0.0)
     later = [(at, caption) for at, caption in facts.events() if at > seen_s]
     if turn.kind == "narrate":
-        return [Due(at, _told(caption)) for at, caption in later]
+        return [Due(at, _told(facts, at, caption)) for at, caption in later]
     if turn.kind == "next":
         if turn.question in phrases.QUESTIONS["next_thing"][0]:
             return [Due(at, caption.subject) for at, caption in later if caption.kind == "enter"][:1]
-        return [Due(at, _told(caption)) for at, caption in later[:1]]
+        return [Due(at, _told(facts, at, caption)) for at, caption in later[:1]]
     if turn.kind == "alert":
         hits = [f for f in facts.frames_s if f > seen_s and facts.is_seen(turn.subject, f)]
         return [Due(hits[0], turn.subject)] if hits else []
@@ -138,7 +138,7 @@ def _standing(turn: Turn, facts: _Facts, first_s: float) -> list[Due] | None:
     for kind, words in phrases.TALLY_CLAUSES.items():
         if clause == words:
             hits = [at for at, caption in later if caption.kind == kind]
-            told = [_told(caption) for _, caption in later if caption.kind == kind]
+            told = [_told(facts, at, caption) for at, caption in later if caption.kind == kind]
             numbers = [str(n) for n in range(1, len(hits) + 1)]
             return [Due(at, v) for at, v in zip(hits, numbers if turn.kind == "tally" else told, strict=True)]
     for kind in ("leave", "hide", "move"):
@@ -210,14 +210,14 @@ def _newest(spots: list[str]) -> str:
 
 
 def _last_event(facts: _Facts, frame_s: float) -> str:
-    past = [caption for at, caption in facts.events() if at <= frame_s]
-    return _words(phrases.HAPPENED, past[-1]) if past else ""
+    past = [(at, caption) for at, caption in facts.events() if at <= frame_s]
+    return _told(facts, *past[-1], phrases.HAPPENED) if past else ""
 
 
-def _told(caption: Caption) -> str:
-    return _words(phrases.HAPPENS, caption)
-
-
-def _words(table: dict[str, str], caption: Caption) -> str:
+def _told(facts: _Facts, shown_s: float, caption: Caption, table: dict[str, str] = phrases.HAPPENS) -> str:
+    """An event in words; of a thing of which there are several, it is told as "one dog" or "another dog"."""
+    before = [f for f in facts.frames_s if f < shown_s]
+    seen_s = shown_s if caption.kind == "enter" or not before else before[-1]
+    several = int(facts.holds(_counted_as(facts, caption.subject), "count", seen_s) or 0) > 1
     value = caption.value.split(" ")[0] if caption.kind == "recolour" else caption.value
-    return say(table[caption.kind], caption.subject, value).rstrip(".").lower()
+    return say(table[caption.kind], caption.subject, value, many=several).rstrip(".").lower()

@@ -38,8 +38,8 @@ def summarize(
 ) -> dict[str, Estimate]:
     """Every metric of one system over its streams.
 
-    `videos` names the video of each stream; by default each has its own. Intervals resample whole videos; the same seed and
-    number of videos give the same resamples to every system.
+    `videos` names the video of each stream; by default each has its own. Intervals resample whole videos; the same
+    seed and number of videos give the same resamples to every system.
     """
     return _estimates([score(log, truth) for log, truth in pairs], videos, seed=seed, replicates=replicates)
 

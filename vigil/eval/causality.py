@@ -45,7 +45,11 @@ class Causality:
 
 def lines_before(log: Log, cut_s: float) -> list[str]:
     """Canonical lines of all that happened before media time `cut_s`, the head included."""
-    return [canonical_line(row) for row in log.rows if isinstance(row, HeadRow) or log.tau(row.w) < cut_s]
+    return [
+        canonical_line(values)
+        for row, values in zip(log.rows, log.objects, strict=True)
+        if isinstance(row, HeadRow) or log.tau(row.w) < cut_s
+    ]
 
 
 def first_split(first: Log, second: Log, cut_s: float) -> Split | None:

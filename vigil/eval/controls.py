@@ -204,7 +204,9 @@ def _spoken(truth: Truth, setting: Setting, replies: Sequence[Reply], *, name: s
             rows.append((at_s, 6, TokRow(n=number, w=at_s, vis=_newest(at_s, setting), text=word, a=said.a)))
             number += 1
         rows.append((said.stop_s, 0, _answer(said, said.stop_s, said.state)))
-    head = HeadRow(clock="free", w0=0.0, speed=1.0, fps=setting.fps, model=name, seed=0, policy="control", cost=None)
+    head = HeadRow(
+        v=1, clock="free", w0=0.0, speed=1.0, fps=setting.fps, model=name, seed=0, policy="control", cost=None
+    )
     ordered: list[Row] = [row for _, _, row in sorted(rows, key=lambda entry: entry[:2])]
     return validate([head, *ordered, EndRow(w=setting.duration_s, t=setting.duration_s, why="eof")])
 

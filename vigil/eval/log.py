@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from vigil.errors import DataError
 from vigil.eval.jsonl import json_lines, read_lines, row_from_json
@@ -30,7 +31,8 @@ from vigil.eval.rows import (
     Row,
     SampleRow,
     TokRow,
-    canonical_lines,
+    canonical_line,
+    object_of,
 )
 from vigil.eval.rules import Rules
 
@@ -73,6 +75,8 @@ class Log:
     """A valid log, parsed once. Build it with `parse_log` or `read_log`."""
 
     rows: tuple[Row, ...]
+    objects: tuple[dict[str, Any], ...]
+    """The JSON object of each row, as it was written."""
 
     @property
     def head(self) -> HeadRow:
@@ -146,11 +150,15 @@ class Log:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the canonical lines, in hex; on the "wall" clock without `w`."""
+        """SHA-256 of the canonical lines, each ended by a line feed, in hex; on the "wall" clock without `w`."""
         digest = hashlib.sha256()
-        for line in canonical_lines(self.rows, with_w=self.head.clock != "wall"):
-            digest.update(line.encode("utf-8", errors="surrogatepass") + b"\n")
+        for values in self.objects:
+            digest.update(_bytes(canonical_line(values, with_w=self.head.clock != "wall")))
         return digest.hexdigest()
+
+
+def _bytes(line: str) -> bytes:
+    return line.encode("utf-8", errors="surrogatepass") + b"\n"
 
 
 def log_hash(log: Log) -> str:
@@ -166,8 +174,10 @@ def parse_log(lines: Iterable[str], *, where: str = "log") -> Log:
     """
     rules = Rules()
     rows: list[Row] = []
+    objects: list[dict[str, Any]] = []
     last = where
     for here, values in json_lines(lines, where=where):
+        objects.append(dict(values))
         kind = values.pop("k")
         if kind not in KINDS:
             raise DataError(f"{here} has the unknown kind {kind!r}. The kinds are: {', '.join(KINDS)}.")
@@ -176,12 +186,12 @@ def parse_log(lines: Iterable[str], *, where: str = "log") -> Log:
         rows.append(row)
         last = here
     rules.finish(where=last)
-    return Log(tuple(rows))
+    return Log(tuple(rows), tuple(objects))
 
 
 def validate(rows: Sequence[Row]) -> Log:
     """Check rows that were built in memory, and wrap them as a log; line numbers are positions in `rows`."""
-    return parse_log(canonical_lines(rows))
+    return parse_log(canonical_line(object_of(row)) for row in rows)
 
 
 def read_log(path: Path) -> Log:
@@ -190,6 +200,5 @@ def read_log(path: Path) -> Log:
 
 
 def write_log(path: Path, log: Log) -> None:
-    """Write a log as canonical lines; times on the run clock are kept whatever the clock."""
-    text = "".join(line + "\n" for line in canonical_lines(log.rows))
-    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    """Write a log as canonical lines; the run clock is kept whatever the clock."""
+    path.write_bytes(b"".join(_bytes(canonical_line(values)) for values in log.objects))

@@ -6,7 +6,7 @@ Two times: `t` is media time (s since the first frame of the stream), `w` is the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,7 +22,8 @@ DropWhy = Literal["queue_full", "policy", "error"]
 class HeadRow:
     """First line: the clock, and what ran."""
 
-    v: Literal[1] = 1
+    v: Literal[1]
+    """Version of the format."""
     clock: Clock
     w0: float
     """Run clock at media time 0 (s)."""
@@ -154,20 +155,18 @@ KINDS: dict[str, type[Row]] = {
 _KIND_OF = {cls: name for name, cls in KINDS.items()}
 
 
+def object_of(row: Row) -> dict[str, Any]:
+    """Spell a row as the JSON object of its line."""
+    return {"k": _KIND_OF[type(row)], **row_to_json(row)}
+
+
+def canonical_line(values: Mapping[str, Any], *, with_w: bool = True) -> str:
+    """Spell a JSON object in the one form that is hashed: sorted keys, no spaces, floats rounded to 6 digits."""
+    kept = {name: _rounded(value) for name, value in values.items() if with_w or name != "w"}
+    return json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _rounded(item) for name, item in value.items()}
-    return round(value, 6) + 0.0 if isinstance(value, float) else value  # + 0.0 turns -0.0 into 0.0
-
-
-def canonical_line(row: Row, *, with_w: bool = True) -> str:
-    """Spell a row in the one form that is hashed: sorted keys, no spaces, floats rounded to 6 digits."""
-    values = {"k": _KIND_OF[type(row)], **{name: _rounded(value) for name, value in row_to_json(row).items()}}
-    if not with_w:
-        values.pop("w", None)
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def canonical_lines(rows: Iterable[Row], *, with_w: bool = True) -> list[str]:
-    """Spell many rows; see `canonical_line`."""
-    return [canonical_line(row, with_w=with_w) for row in rows]
+    return round(value, 6) if isinstance(value, float) else value

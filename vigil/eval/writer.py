@@ -1,6 +1,6 @@
 """Turns a session into an event log: its events, and what its trace callback reports.
 
-    head = HeadRow(clock="free", w0=0.0, speed=1.0, fps=1.0, model="nano", seed=0, policy="greedy", cost=None)
+    head = HeadRow(v=1, clock="free", w0=0.0, speed=1.0, fps=1.0, model="nano", seed=0, policy="greedy", cost=None)
     writer = LogWriter(head)
     with Session(model, trace=writer.trace) as live:
         for event in live.watch("clip.mp4"):

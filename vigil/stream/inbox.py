@@ -27,6 +27,8 @@ Signal = Literal["interrupt", "close", "due", "end"]
 
 EPSILON_S = 1e-9
 """Times closer than this are the same moment."""
+READ_AHEAD_FRAMES = 4
+"""Frames perceived before their time on the virtual clock."""
 LAGS_KEPT = 4096
 """Frame lags remembered for the percentile."""
 
@@ -146,13 +148,14 @@ class VirtualInbox(_Base):
     """The virtual clock: everything in order of video time, nothing dropped; `speed` only adds sleeping."""
 
     def __init__(
-        self, mailbox: Mailbox, frames: Iterator[Frame], perceiver: Perceiver, *, speed: Speed, ahead: int
+        self, mailbox: Mailbox, frames: Iterator[Frame], perceiver: Perceiver, *, config: StreamConfig, speed: Speed
     ) -> None:
         super().__init__(mailbox, frames, perceiver)
         if speed != "max" and not speed > 0:
             raise ConfigError(f'speed must be above 0 or "max", got {speed}.')
         self._speed = None if speed == "max" else float(speed)
-        self._ahead = ahead
+        self._period_s = 1 / config.fps
+        self._last_frame_s = 0.0
         self._now_s = 0.0
         self._shift_s = 0.0
         self._spawn(self._perceive, PERCEIVER)
@@ -194,8 +197,8 @@ class VirtualInbox(_Base):
             coming.append((self._ready[0], self._ready[0].time_s))
         if self._scheduled:
             asked_s = max(self._scheduled[0][0], self._now_s)
-            if not self._ready:  # the video is over: only the open answer is still waited for
-                asked_s = min(asked_s, self._now_s if due_s is None else due_s)
+            if not self._ready:  # the video is over one frame period after its last frame
+                asked_s = min(asked_s, max(self._now_s, self._last_frame_s + self._period_s))
             coming.append((self._scheduled[0][2], asked_s))
         if due_s is not None:
             coming.append(("due", due_s))
@@ -207,6 +210,7 @@ class VirtualInbox(_Base):
     def _take(self, item: Item) -> Item:
         if isinstance(item, Perceived):
             self._ready.popleft()
+            self._last_frame_s = item.time_s
             self.totals.received += 1
             self.totals.lags_s.append(0.0)
             del self.totals.lags_s[:-LAGS_KEPT]
@@ -240,7 +244,7 @@ class VirtualInbox(_Base):
         for index, frame in enumerate(self._frames):
             perceived = self._perceiver.perceive(index, frame)
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping or len(self._ready) < self._ahead)
+                self._changed.wait_for(lambda: self._stopping or len(self._ready) < READ_AHEAD_FRAMES)
                 if self._stopping:
                     return
                 self._ready.append(perceived)

@@ -27,9 +27,6 @@ from vigil.types import EndReason, Event
 if TYPE_CHECKING:
     from vigil.stream.source import SourceSpec
 
-READ_AHEAD_FRAMES = 4
-"""Frames perceived before their time on the virtual clock."""
-
 
 def watch(
     source: SourceSpec,
@@ -86,7 +83,7 @@ def drive(session: Session, source: SourceSpec, *, speed: Speed = 1.0, live: boo
     if live:
         inbox = WallInbox(session.mailbox, iter(opened), perceiver, config=session.config)
     else:
-        inbox = VirtualInbox(session.mailbox, iter(opened), perceiver, speed=speed, ahead=READ_AHEAD_FRAMES)
+        inbox = VirtualInbox(session.mailbox, iter(opened), perceiver, config=session.config, speed=speed)
     return _run(session, opened, inbox)
 
 

@@ -97,9 +97,7 @@ def sentence(change: Change) -> str:
     else:
         text = _OTHER_SENTENCES[change.kind].format(value=change.value)
         if change.kind == "cut":
-            text = (
-                f"the scene changes to the {change.value}." if change.value else "the picture changes to another scene."
-            )
+            text = f"the scene changes to the {change.value}." if change.value else "the scene changes."
     return text[0].upper() + text[1:]
 
 

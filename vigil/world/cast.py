@@ -68,9 +68,9 @@ class Cast:
         return self.box is not None and self.box[0] == lane and abs(self.box[1] - column) == 1
 
     def has_twin(self, actor: Actor) -> bool:
-        """Whether something else of the same name can be seen."""
+        """Whether something else of the same name is on the stage, in sight or hidden."""
         name = actor.name
-        return any(other is not actor and other.now.is_seen and other.name == name for other in self.live)
+        return any(other is not actor and other.name == name for other in self.live)
 
     def settled(self, frame: int, frames: int) -> list[Actor]:
         """Things in plain sight that have done nothing for this many frames."""

@@ -26,7 +26,7 @@ class Change:
     manner: str = ""
     """"slide" for a thing that comes or goes through the edge of the picture."""
     is_one_of_many: bool = False
-    """Something else of the same name is in sight."""
+    """Something else of the same name is on the stage, in sight or hidden."""
 
 
 def generator(split: Split, seed: int, purpose: int) -> np.random.Generator:

@@ -25,6 +25,10 @@ from vigil.world.draw_objects import draw_objects
 from vigil.world.scene import Scene
 
 _GRAIN = 1 << 17
+DARK_LIGHT = 0.5
+"""Light below which a picture is raised to the black level."""
+BLACK_LEVEL = np.float32(8)
+"""Least mean of a dark picture (grey levels), so that its noise still shows that it is live."""
 
 
 def render(scene: Scene) -> NDArray[np.uint8]:
@@ -56,7 +60,9 @@ def degrade(frames_FHWC: NDArray[np.uint8], light_F: NDArray[np.float32], draw: 
     num_frames, height, width, _ = frames_FHWC.shape
     gain_L = np.tile(gain_C, width)  # over whole lines: numpy is slow where the last axis is short
     x_FHL = frames_FHWC.reshape(num_frames, height, -1) * (light_F[:, None, None] * gain_L)
-    x_FHL += 128 + np.float32(brightness) - 128 * gain_L
+    lift_L = 128 + np.float32(brightness) - 128 * gain_L
+    is_dark_F11 = (light_F < DARK_LIGHT)[:, None, None]
+    x_FHL += np.where(is_dark_F11, np.maximum(lift_L, BLACK_LEVEL), lift_L)
     sigma, grain = np.float32(draw.real(1.5, 9.0)), _grain(height * gain_L.size)
     for x_HL in x_FHL:
         start = draw.below(_GRAIN)

@@ -1,0 +1,61 @@
+"""`vigil ask`: one answer on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vigil.cli import ask, main
+from vigil.stream.source import Source
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for index in range(4):
+        Image.fromarray(np.zeros((4, 4, 3), dtype=np.uint8)).save(tmp_path / f"{index}.png")
+    return tmp_path
+
+
+def test_the_answer_alone_is_on_stdout(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(model: str, source: Source, question: str, fps: float) -> str:
+        return f"{model} saw {len(list(source))} frames at {fps}\x1b[2J: {question}"
+
+    monkeypatch.setattr(ask, "answer", answer)
+    (folder / "2.png").write_bytes(b"no picture")
+    assert main(["ask", str(folder), "Who?", "--fps", "2", "--model", "tiny"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "tiny saw 3 frames at 2.0[2J: Who?\n"
+    assert err.startswith(f"vigil: warning: {folder.name}: 1 of 4 images")
+
+
+def test_a_long_video_is_read_more_slowly_so_that_all_of_it_is_seen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates: list[float] = []
+    monkeypatch.setattr(ask, "answer", lambda model, source, question, fps: rates.append(fps) or "")
+    Image.fromarray(np.zeros((4, 4, 3), dtype=np.uint8)).save(folder / "clip.png")
+    monkeypatch.setattr("vigil.stream._images.open_image", long_reel)
+    assert main(["ask", str(folder / "clip.png"), "Who?"]) == 0
+    assert rates == [0.25]
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()[1]) == ("\n", "vigil: the model had nothing to say.")
+    assert err.startswith("vigil: a long video: read at 0.250 frames per second")
+
+
+def long_reel(path: Path, name: str) -> object:
+    from vigil.stream._reel import Reel
+
+    return Reel(pictures=iter(()), duration_s=1024.0)
+
+
+def test_a_wrong_source_is_found_before_the_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ask, "answer", lambda *args: pytest.fail("the model was loaded"))
+    assert main(["ask", str(tmp_path), "Who?"]) == 3
+    assert capsys.readouterr().err.startswith(f"vigil: folder {tmp_path.name} holds no images.")
