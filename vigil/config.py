@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from vigil.errors import ConfigError
 
 Pooling = Literal["average", "max", "bilinear", "channelFusion", "none"]
 BeforeFirstFrame = Literal["skip", "null_key", "leak"]
+EncoderKind = Literal["tile_vit", "conv"]
+Fit = Literal["pad", "stretch"]
+KNorm = Literal["after_rotation", "before_rotation"]
+Eviction = Literal["oldest", "error"]
+
+
+def _one_of(choices: Any, **given: str) -> None:
+    """Refuse a word that is not among the choices of a `Literal`."""
+    for name, value in given.items():
+        if value not in get_args(choices):
+            raise ConfigError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VisionConfig:
     """How one frame becomes vision tokens."""
 
-    kind: Literal["tile_vit", "conv"] = "tile_vit"
+    kind: EncoderKind = "tile_vit"
     """tile_vit: the released models' encoder, each frame alone. conv: nano's, which also sees what changed."""
     image_px: int = 560
     """Side of the square canvas (px)."""
-    fit: Literal["pad", "stretch"] = "pad"
+    fit: Fit = "pad"
     """How a frame is brought onto the canvas: aspect kept and black padding right and below, or stretched."""
     patch_px: int = 14
     """Side of one patch (px); for conv the side of the picture area that one token stands for."""
@@ -46,6 +57,9 @@ class VisionConfig:
     """conv only: channels of the stem's stages."""
 
     def __post_init__(self) -> None:
+        _one_of(EncoderKind, kind=self.kind)
+        _one_of(Fit, fit=self.fit)
+        _one_of(Pooling, pooling=self.pooling)
         if self.image_px % self.patch_px:
             raise ConfigError(f"image_px must be a multiple of patch_px, got {self.image_px} and {self.patch_px}.")
         if self.stride < 1 or self.stride > self.grid:
@@ -135,7 +149,7 @@ class ModelConfig:
     before_first_frame: BeforeFirstFrame = "skip"
     """What a text row that sees no frame gets from a cross layer: nothing, a learnt null entry, or (as the released
     training code had it) all frames, future ones included. `leak` exists for comparison only."""
-    k_norm: Literal["after_rotation", "before_rotation"] = "after_rotation"
+    k_norm: KNorm = "after_rotation"
     """Order of the key norm and the rotation in cross layers."""
     frame_rope: bool = True
     """Cross layers rotate queries by text and keys by frame position. False in plain Llama-3.2-Vision."""
@@ -144,6 +158,10 @@ class ModelConfig:
     silence_token_id: int | None = 128011
     silence_weight: float = 1.0
     """Loss weight where the target is silence, unless `forward` is given one."""
+
+    def __post_init__(self) -> None:
+        _one_of(BeforeFirstFrame, before_first_frame=self.before_first_frame)
+        _one_of(KNorm, k_norm=self.k_norm)
 
     @property
     def kv_bytes_per_frame(self) -> int:
@@ -160,7 +178,7 @@ class StreamConfig:
     """Frames read per second of video (Hz). The released models were trained at 1.0."""
     memory_frames: int = 256
     """Frames kept in memory; each costs `ModelConfig.kv_bytes_per_frame` bytes."""
-    eviction: Literal["oldest", "error"] = "oldest"
+    eviction: Eviction = "oldest"
     """When memory is full: drop the oldest frame, or raise `MemoryFull`."""
     text_tokens: int = 4096
     """Text tokens kept; when full, the oldest quarter outside the system text and the open question goes."""
@@ -176,6 +194,7 @@ class StreamConfig:
     """A waiting frame older than this is dropped (s, wall clock)."""
 
     def __post_init__(self) -> None:
+        _one_of(Eviction, eviction=self.eviction)
         for name in ("fps", "tokens_per_s", "max_answer_s", "stale_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}.")

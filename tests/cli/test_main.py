@@ -23,7 +23,8 @@ RUN = "from vigil.cli import main; sys.exit(main(sys.argv[1:]))"
 
 def python(code: str, *args: str, folder: Path, **how: object) -> subprocess.Popen[str]:
     """Start Python with the scripted session in reach."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": ""}
+    places = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": places, "PYTHONUNBUFFERED": ""}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **how}
     return subprocess.Popen([sys.executable, "-c", code, *args], cwd=folder, env=environment, **pipes)  # type: ignore
 

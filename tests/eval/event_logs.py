@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
+
 from vigil.eval.log import Log, parse_log
 from vigil.eval.truth import Truth, parse_truth
 
@@ -21,6 +23,11 @@ HEAD: dict[str, Any] = {
     "policy": "argmax",
     "cost": {"token": 0.1},
 }
+
+
+def near(expected: float | list[float], *, abs: float | None = None, rel: float | None = None) -> Any:  # noqa: A002
+    """`pytest.approx`, which may stand inside a tuple."""
+    return pytest.approx(expected, abs=abs, rel=rel)
 
 
 def text_of(rows: Iterable[dict[str, Any]]) -> list[str]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from event_logs import decide, frame, log_of, tokens
+from event_logs import decide, frame, log_of, near, tokens
 
 from vigil.eval.perception import endurance, perceive, pool_perception
 
@@ -17,15 +17,15 @@ def p1(vis: list[int]) -> Any:
 def test_p1_blocking() -> None:
     seen = p1([2] * 6)
     assert [sight.lag_s for sight in seen.sights] == [0.25, 0.75, 1.25, 1.75, 2.25, 2.75]
-    assert seen.lag_slope == pytest.approx(1.0)
-    assert seen.mean_excess_s == pytest.approx(1.0)
-    assert seen.excess_slope == pytest.approx(0.914, abs=5e-4)
+    assert seen.lag_slope == near(1.0)
+    assert seen.mean_excess_s == near(1.0)
+    assert seen.excess_slope == near(0.914, abs=5e-4)
 
 
 def test_p1_non_blocking() -> None:
     seen = p1([2, 2, 3, 3, 4, 4])
     assert [sight.lag_s for sight in seen.sights] == [0.25, 0.75] * 3
-    assert seen.lag_slope == pytest.approx(0.086, abs=5e-4)
+    assert seen.lag_slope == near(0.086, abs=5e-4)
     assert seen.mean_excess_s == 0
     assert seen.excess_slope == 0
 
@@ -42,14 +42,14 @@ def test_p2_on_time_ingest() -> None:
 def test_p2_decode_stall() -> None:
     times = [1.0, 1.1, 1.2, 1.6, 1.7, 1.85]  # gaps .10 .10 .40* .10 .15*
     rows = [*frame(0, 0.0), *frame(1, 1.5), *frame(2, 1.8), *tokens("a", times, [0] * 6)]
-    assert perceive(log_of(*rows)).decode_stall == pytest.approx(0.636, abs=5e-4)
+    assert perceive(log_of(*rows)).decode_stall == near(0.636, abs=5e-4)
 
 
 def test_without_a_free_gap_the_median_of_all_gaps_is_the_usual_one() -> None:
     rows = [row for i in range(4) for row in frame(i, i + 0.5)]
     stall = perceive(log_of(*frame(0, 0.5), *frame(1, 1.5), *frame(2, 2.5), *tokens("a", [1.0, 2.0, 4.0], [0, 0, 0])))
     assert len(rows) == 8
-    assert stall.decode_stall == pytest.approx(0.5 / 3.0)  # gaps 1 and 2, usual 1.5
+    assert stall.decode_stall == near(0.5 / 3.0)  # gaps 1 and 2, usual 1.5
 
 
 def test_a_gap_without_any_frame_gives_no_stall() -> None:
@@ -84,13 +84,13 @@ def test_short_utterances_have_no_slope_and_are_counted() -> None:
     rows += tokens("c", [7.0, 8.0, 9.0], [0, 0, 0])
     seen = perceive(log_of(*rows))
     assert seen.short_utterances == 2
-    assert seen.lag_slope == pytest.approx(1.0)
+    assert seen.lag_slope == near(1.0)
 
 
 def test_first_tokens_are_apart_from_the_rest() -> None:
     seen = perceive(log_of(*frame(0, 0.0), *tokens("a", [1.0, 2.0, 3.0], [0, 0, 0])))
     assert seen.lag_summary(first=True) == {"mean_s": 1.0, "p95_s": 1.0, "max_s": 1.0}
-    assert seen.lag_summary(first=False) == {"mean_s": 2.5, "p95_s": pytest.approx(2.95), "max_s": 3.0}
+    assert seen.lag_summary(first=False) == {"mean_s": 2.5, "p95_s": near(2.95), "max_s": 3.0}
 
 
 def test_a_token_before_a_frame_of_the_same_instant_had_not_been_offered_it() -> None:
@@ -109,7 +109,7 @@ def test_the_last_frame_has_one_period_to_be_decided_on(w: float, share: float) 
 def test_streams_are_pooled_by_sums() -> None:
     blocking, free = p1([2] * 6), p1([2, 2, 3, 3, 4, 4])
     both = pool_perception([blocking, free])
-    assert both.lag_slope == pytest.approx((blocking.lag_sxy + free.lag_sxy) / (2 * blocking.sxx))
+    assert both.lag_slope == near((blocking.lag_sxy + free.lag_sxy) / (2 * blocking.sxx))
     assert both.frames == 12
 
 
@@ -121,7 +121,7 @@ def test_growing_memory_is_a_drift_and_constant_memory_is_none() -> None:
     vram, rss = drift["vram_bytes"], drift["rss_bytes"]
     assert vram is not None
     assert rss is not None
-    assert vram.value == pytest.approx(7.0)
+    assert vram.value == near(7.0)
     assert not vram.holds_zero
     assert rss.holds_zero
     assert endurance(log_of(*(sample(n, 1.0) for n in range(9)), end_s=1e6))["vram_bytes"] is None

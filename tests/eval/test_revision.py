@@ -3,8 +3,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytest
-from event_logs import log_of, question, say, truth_of, value
+from event_logs import log_of, near, question, say, truth_of, value
 
 from vigil.eval.revision import PairedProbes, Revision, paired_change, pool_revision, revise
 
@@ -19,30 +18,30 @@ def r1() -> Revision:
 
 def test_r1_shares() -> None:
     seen = r1()
-    assert seen.twa == pytest.approx(0.60)
+    assert seen.twa == near(0.60)
     parts = (seen.stale_s, seen.wrong_s, seen.unanswered_s, seen.premature_s)
-    assert [seen.share(part) for part in parts] == pytest.approx([0.05, 0.25, 0.10, 0.0])
-    assert seen.window_s == pytest.approx(20.0)
+    assert [seen.share(part) for part in parts] == near([0.05, 0.25, 0.10, 0.0])
+    assert seen.window_s == near(20.0)
 
 
 def test_r1_credit() -> None:
     seen = r1()
     assert seen.transitions == 3
     for delay in (1.0, 2.0):
-        assert (seen.recall(delay), seen.precision(delay)) == (0.5, pytest.approx(1 / 3))
-        assert seen.f1(delay) == pytest.approx(0.40)
+        assert (seen.recall(delay), seen.precision(delay)) == (0.5, near(1 / 3))
+        assert seen.f1(delay) == near(0.40)
     for delay in (5.0, 10.0):
-        assert (seen.recall(delay), seen.precision(delay)) == (1.0, pytest.approx(2 / 3))
-        assert seen.f1(delay) == pytest.approx(0.80)
-    assert seen.f1_auc == pytest.approx(0.600, abs=5e-4)
+        assert (seen.recall(delay), seen.precision(delay)) == (1.0, near(2 / 3))
+        assert seen.f1(delay) == near(0.80)
+    assert seen.f1_auc == near(0.600, abs=5e-4)
 
 
 def test_r1_latency_churn_and_the_rest() -> None:
     seen = r1()
     assert sorted(seen.delays) == [(1.0, True), (3.0, True)]
     assert seen.latency_s == 1.0
-    assert seen.churn_per_min == pytest.approx(3.0)
-    assert seen.wrongful_per_min == pytest.approx(5.0)
+    assert seen.churn_per_min == near(3.0)
+    assert seen.wrongful_per_min == near(5.0)
     assert seen.oscillations == 0
     assert seen.explicitness == 0.5
 
@@ -55,7 +54,7 @@ def test_r3_paired_probes() -> None:
 
     result = paired_change([pair(True, True), pair(True, True), pair(True, False), pair(False, False)])
     assert result.pca == 0.50
-    assert result.gain == pytest.approx(0.20)
+    assert result.gain == near(0.20)
     assert result.stuck == 0.25
     assert result.stability is None
     assert result.score is None
@@ -87,16 +86,16 @@ def test_answering_once_and_never_revising_is_right_up_to_the_first_change() -> 
     seen = revise(
         log_of(*say("1", 0, "red")), truth_of(question(kind="state"), value(0, 8, "red"), value(8, 20, "blue"))
     )
-    assert f1s(seen) == (pytest.approx(0.4), 0.0, None, 0.0, 0.0)
+    assert f1s(seen) == (near(0.4), 0.0, None, 0.0, 0.0)
     assert seen.f1_auc == 0.0
-    assert seen.share(seen.stale_s) == pytest.approx(0.6)
+    assert seen.share(seen.stale_s) == near(0.6)
 
 
 def test_changing_the_answer_at_every_frame_has_high_recall_and_low_precision() -> None:
     rows = [row for t in range(20) for row in say(f"{t}.1", t, "red" if t % 2 == 0 else "blue")]
     seen = revise(log_of(*rows), R1_TRUTH)
     twa, recall, precision, f1, churn = f1s(seen)
-    assert twa == pytest.approx(0.5)
+    assert twa == near(0.5)
     assert recall == 1.0 or seen.pre_satisfied
     assert precision is not None
     assert precision < 0.15
@@ -111,8 +110,8 @@ def test_a_constant_truth_has_no_recall_and_every_transition_is_churn() -> None:
     assert f1s(steady) == (1.0, None, None, None, 0.0)
     assert (steady.f1_auc, steady.latency_s) == (None, None)
     restless = revise(log_of(*say("1", 0, "red"), *say("2", 10, "blue")), CONSTANT)
-    assert f1s(restless) == (0.5, None, 0.0, 0.0, pytest.approx(3.0))
-    assert restless.wrongful_per_min == pytest.approx(6.0)
+    assert f1s(restless) == (0.5, None, 0.0, 0.0, near(3.0))
+    assert restless.wrongful_per_min == near(6.0)
 
 
 def test_a_window_of_zero_length_is_undefined() -> None:
@@ -131,13 +130,13 @@ def test_a_dropped_revision_is_caught_by_recall_and_stale_time() -> None:
 
     whole, dropped = revise(log_of(*rows(3)), R1_TRUTH), revise(log_of(*rows(2)), R1_TRUTH)
     assert (whole.f1(2.0), whole.twa, whole.latency_s) == (1.0, 1.0, 0.0)
-    assert (dropped.recall(2.0), dropped.share(dropped.stale_s)) == (0.5, pytest.approx(0.3))
+    assert (dropped.recall(2.0), dropped.share(dropped.stale_s)) == (0.5, near(0.3))
 
 
 def test_an_answer_before_its_evidence_is_premature_and_earns_no_credit() -> None:
     truth = truth_of(question(kind="state"), value(0, 8, "red"), value(8, 20, "blue"))
     seen = revise(log_of(*say("1", 0, "red"), *say("2", 6, "blue")), truth)
-    assert seen.share(seen.premature_s) == pytest.approx(0.1)
+    assert seen.share(seen.premature_s) == near(0.1)
     assert (seen.changes, seen.pre_satisfied, seen.recall(10.0), seen.precision(10.0)) == (0, 1, None, 0.0)
     assert seen.wrongful == 1
 
@@ -151,7 +150,7 @@ def test_a_change_met_without_an_answer_is_a_miss() -> None:
 
 def test_an_earlier_and_later_value_counts_as_stale() -> None:
     seen = revise(log_of(*say("1", 0, "red")), R1_TRUTH)
-    assert (seen.stale_s, seen.premature_s) == (pytest.approx(6.0), 0.0)
+    assert (seen.stale_s, seen.premature_s) == (near(6.0), 0.0)
 
 
 def test_each_change_credits_only_the_first_transition_in_its_window() -> None:
@@ -178,24 +177,24 @@ def test_late_by_exactly_the_tolerance_is_in_time_whatever_the_floats_say() -> N
 def test_a_retracted_answer_gives_way_to_the_one_before() -> None:
     rows = [*say("1", 0, "red"), *say("2", 5, "blue")]
     rows.append({"k": "answer", "a": "2", "q": "q1", "w": 10.0, "state": "retracted"})
-    assert revise(log_of(*rows), CONSTANT).twa == pytest.approx(0.75)
+    assert revise(log_of(*rows), CONSTANT).twa == near(0.75)
 
 
 def test_the_window_may_start_where_the_truth_can_be_known() -> None:
     truth = truth_of(question(kind="state", clue=10.0), value(0, 20, "red"))
     log = log_of(*say("1", 10, "red"))
-    assert revise(log, truth).twa == pytest.approx(0.5)
+    assert revise(log, truth).twa == near(0.5)
     assert revise(log, truth, from_clue=True).twa == 1.0
 
 
 def test_time_for_which_the_truth_is_silent_is_not_counted() -> None:
     truth = truth_of(question(kind="state"), value(5, 10, "red"), value(15, 20, "red"))
     seen = revise(log_of(*say("1", 7.5, "red")), truth)
-    assert (seen.window_s, seen.twa, seen.changes) == (pytest.approx(10.0), pytest.approx(0.75), 0)
+    assert (seen.window_s, seen.twa, seen.changes) == (near(10.0), near(0.75), 0)
 
 
 def test_streams_are_pooled_by_sums() -> None:
     both = pool_revision([r1(), revise(log_of(), R1_TRUTH)])
-    assert both.twa == pytest.approx(0.30)
+    assert both.twa == near(0.30)
     assert both.recall(10.0) == 0.5
     assert len(both.delays) == 4

@@ -4,7 +4,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from event_logs import ask, decide, frame, happening, log_of, null, question, say, truth_of, value
+from event_logs import ask, decide, frame, happening, log_of, near, null, question, say, truth_of, value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,30 +31,30 @@ def s1() -> Silence:
 
 def test_s1_matching() -> None:
     seen = s1()
-    assert (seen.precision, seen.recall, seen.f1) == (0.40, pytest.approx(0.667, abs=5e-4), pytest.approx(0.50))
+    assert (seen.precision, seen.recall, seen.f1) == (0.40, near(0.667, abs=5e-4), near(0.50))
     assert dict(seen.unmatched) == {"premature": 1, "duplicate": 1, "late": 1}
     assert (seen.late_events, seen.missed_events) == (1, 0)
 
 
 def test_s1_cost() -> None:
     seen = s1()
-    assert seen.false_alarms_per_min == pytest.approx(2.0)
-    assert seen.cost(0.1) == pytest.approx(0.533, abs=5e-4)
-    assert seen.cost(0.3) == pytest.approx(0.933, abs=5e-4)
-    assert seen.cost(1.0) == pytest.approx(2.333, abs=5e-4)
-    assert seen.break_even_weight == pytest.approx(0.333, abs=5e-4)
+    assert seen.false_alarms_per_min == near(2.0)
+    assert seen.cost(0.1) == near(0.533, abs=5e-4)
+    assert seen.cost(0.3) == near(0.933, abs=5e-4)
+    assert seen.cost(1.0) == near(2.333, abs=5e-4)
+    assert seen.break_even_weight == near(0.333, abs=5e-4)
 
 
 def test_s1_always_talking() -> None:
     seen = judge_silence(log_of(ask("q1", 0), *speaking([float(t) for t in range(60)])), S1_TRUTH)
     assert (seen.precision, seen.recall) == (0.05, 1.0)
-    assert seen.f1 == pytest.approx(0.095, abs=5e-4)
-    assert seen.cost(0.1) == pytest.approx(0.1 * 57)
+    assert seen.f1 == near(0.095, abs=5e-4)
+    assert seen.cost(0.1) == near(0.1 * 57)
 
 
 def test_s2_risk_coverage() -> None:
-    assert risk_coverage([0.9, 0.8, 0.6, 0.4], [False, False, True, False]) == pytest.approx(0.1458, abs=5e-5)
-    assert risk_coverage([0.5, 0.5], [True, False]) == pytest.approx((1 + 1 / 2) / 2)  # a tie keeps the order of time
+    assert risk_coverage([0.9, 0.8, 0.6, 0.4], [False, False, True, False]) == near(0.1458, abs=5e-5)
+    assert risk_coverage([0.5, 0.5], [True, False]) == near((1 + 1 / 2) / 2)  # a tie keeps the order of time
     assert risk_coverage([], []) is None
 
 
@@ -75,8 +75,8 @@ def test_speech_without_events_is_all_false() -> None:
     seen = judge_silence(log_of(ask("q1", 0), *speaking([5, 25])), truth_of(question(), null(0, 60)))
     assert (seen.precision, seen.recall, seen.f1) == (0.0, None, None)
     assert dict(seen.unmatched) == {"false": 2}
-    assert seen.cost(0.3) == pytest.approx(0.3 * 2)
-    assert seen.false_speech_per_min == pytest.approx(2.0)
+    assert seen.cost(0.3) == near(0.3 * 2)
+    assert seen.false_speech_per_min == near(2.0)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_speech_before_its_event_is_no_match_unless_early_speech_is_allowed() ->
     early = log_of(ask("q1", 0), *speaking([9.5]))
     strict, lenient = judge_silence(early, truth), judge_silence(early, truth, early_s=1.0)
     assert (strict.f1, dict(strict.unmatched)) == (0.0, {"premature": 1})
-    assert strict.false_speech_per_min == pytest.approx(6.0)  # once in the 10 s of waiting
+    assert strict.false_speech_per_min == near(6.0)  # once in the 10 s of waiting
     assert lenient.f1 == 1.0
 
 
@@ -137,12 +137,12 @@ def test_false_speech_counts_spans_once_and_only_the_waiting_question() -> None:
     truth = truth_of(question(), question("q2", 5.0), happening(20), happening(5, q="q2"), null(0, 10))
     rows = [*say("a", 5, "x", q="q2"), *say("b", 15, "x"), *say("c", 16, "x", q="q2")]
     seen = judge_silence(log_of(*rows), truth)
-    assert (seen.quiet_s, seen.false_speech) == (pytest.approx(20.0), 2)  # a lies in the null span, b waits for 20
+    assert (seen.quiet_s, seen.false_speech) == (near(20.0), 2)  # a lies in the null span, b waits for 20
 
 
 def test_waiting_ends_where_the_question_stops_being_open() -> None:
     seen = judge_silence(log_of(*say("a", 25, "x")), truth_of(question(t_ask=10.0, until=20.0)))
-    assert (seen.quiet_s, seen.false_speech) == (pytest.approx(10.0), 0)
+    assert (seen.quiet_s, seen.false_speech) == (near(10.0), 0)
 
 
 def test_silence_recall_and_precision_by_hand() -> None:
@@ -152,7 +152,7 @@ def test_silence_recall_and_precision_by_hand() -> None:
     rows = [r for i in range(15) for r in (*frame(i, float(i)), decide(float(i), acts.get(i, "silent"), vis=i))]
     seen = judge_silence(log_of(*rows, ask("q1", 5.0, direct=True)), truth)
     assert (seen.silent_due, seen.silent_right, seen.silent) == (9, 7, 11)
-    assert (seen.silence_recall, seen.silence_precision) == (pytest.approx(7 / 9), pytest.approx(7 / 11))
+    assert (seen.silence_recall, seen.silence_precision) == (near(7 / 9), near(7 / 11))
 
 
 def test_without_slots_silence_is_undefined() -> None:
@@ -185,16 +185,16 @@ def test_confidence_and_calibration_by_hand() -> None:
         for r in (*frame(i, float(i)), decide(float(i), "silent", vis=i, p=p))
     ]
     log = log_of(*rows)
-    assert event_confidences(log, truth) == [pytest.approx(0.8), None]
+    assert event_confidences(log, truth) == [near(0.8), None]
     # 1 - p = .1 .6 .8 .1; active: no, yes, yes, no.
-    assert calibration_error(log, truth) == pytest.approx((0.2 + 0.4 + 0.2) / 4)
+    assert calibration_error(log, truth) == near((0.2 + 0.4 + 0.2) / 4)
     assert calibration_error(log_of(), truth) is None
 
 
 def test_streams_are_pooled_by_sums() -> None:
     both = pool_silence([s1(), judge_silence(log_of(ask("q1", 0)), S1_TRUTH)])
-    assert (both.precision, both.recall) == (0.40, pytest.approx(1 / 3))
-    assert both.false_alarms_per_min == pytest.approx(1.0)
+    assert (both.precision, both.recall) == (0.40, near(1 / 3))
+    assert both.false_alarms_per_min == near(1.0)
 
 
 def best_by_hand(said: list[int], due: list[int], early: int, late: int) -> tuple[int, int, list[int]]:

@@ -4,12 +4,13 @@ import math
 from fractions import Fraction
 
 import numpy as np
-import pytest
+from event_logs import near
 from numpy.typing import NDArray
 
 from vigil.eval.stats import (
     Statistic,
     bootstrap,
+    chance_corrected,
     difference,
     harmonic_mean,
     kaplan_meier_median,
@@ -50,7 +51,7 @@ def test_no_delay_at_all_is_undefined_and_not_unreached() -> None:
 def test_identical_clusters_give_an_interval_of_width_0() -> None:
     interval = bootstrap(12, mean_of([0.7] * 12))
     assert interval is not None
-    assert interval.lo == interval.hi == pytest.approx(0.7)
+    assert interval.lo == interval.hi == near(0.7)
 
 
 def test_two_clusters_0_and_1_give_replicate_means_of_0_half_and_1_only() -> None:
@@ -75,8 +76,8 @@ def test_the_interval_of_a_mean_is_near_the_normal_one() -> None:
     interval = bootstrap(100, mean_of(values))
     half = 1.96 * float(np.std(values)) / 10
     assert interval is not None
-    assert interval.lo == pytest.approx(49.5 - half, abs=0.6)
-    assert interval.hi == pytest.approx(49.5 + half, abs=0.6)
+    assert interval.lo == near(49.5 - half, abs=0.6)
+    assert interval.hi == near(49.5 + half, abs=0.6)
 
 
 def test_a_resample_in_which_the_statistic_is_undefined_is_drawn_again_and_counted() -> None:
@@ -87,7 +88,7 @@ def test_a_resample_in_which_the_statistic_is_undefined_is_drawn_again_and_count
     assert interval is not None
     assert interval.lo == interval.hi == 1.0
     expected = 500 * 0.9**10 / (1 - 0.9**10)
-    assert interval.redrawn == pytest.approx(expected, rel=0.25)
+    assert interval.redrawn == near(expected, rel=0.25)
 
 
 def test_a_statistic_that_is_never_defined_has_no_interval() -> None:
@@ -101,7 +102,7 @@ def test_a_difference_of_systems_is_paired() -> None:
     alone = bootstrap(30, mean_of(better))
     assert paired is not None
     assert alone is not None
-    assert (paired.lo, paired.hi) == (pytest.approx(0.5), pytest.approx(0.5))
+    assert (paired.lo, paired.hi) == (near(0.5), near(0.5))
     assert alone.hi - alone.lo > 0.5
 
 
@@ -117,7 +118,7 @@ def test_theil_sen_is_the_median_of_pairwise_slopes_and_ignores_an_outlier() -> 
     y[5] = 1000.0
     slope = theil_sen(x, y)
     assert slope is not None
-    assert slope.value == pytest.approx(2.0)
+    assert slope.value == near(2.0)
     assert not slope.holds_zero
 
 
@@ -144,11 +145,14 @@ def test_fewer_than_10_samples_have_no_slope() -> None:
 
 
 def test_small_helpers_by_hand() -> None:
+    assert chance_corrected(0.8, 0.6) == near(0.5)
+    assert chance_corrected(0.4, 0.6) == near(-0.5)
+    assert (chance_corrected(None, 0.5), chance_corrected(0.5, None), chance_corrected(1.0, 1.0)) == (None, None, None)
     assert rule_of_three(1000) == 0.003
     assert rule_of_three(2) == 1.0
     assert rule_of_three(0) is None
-    assert harmonic_mean(0.5, 1.0) == pytest.approx(2 / 3)
+    assert harmonic_mean(0.5, 1.0) == near(2 / 3)
     assert harmonic_mean(0.0, 0.0) == 0.0
     assert harmonic_mean(None, 1.0) is None
-    assert percentile([0.0, 1.0], 95) == pytest.approx(0.95)
+    assert percentile([0.0, 1.0], 95) == near(0.95)
     assert percentile([], 95) is None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from fakes import Image, ScriptedModel, picture, pictures, tiny_model
+from fakes import Image, ScriptedModel, picture, pictures
 from torch import Tensor
 
 from vigil.config import StreamConfig
@@ -58,24 +58,25 @@ class SlowEyes(ScriptedModel):
 
 
 class SlowMouth(ScriptedModel):
-    """The decoder is held at one token; `watching` hears of each frame that is encoded."""
+    """The decoder is held at its second token; only then are the frames from the third on encoded, and open the gate."""
 
-    def __init__(self, *script: str, gate: Gate, held_token: int, open_after: int) -> None:
+    def __init__(self, *script: str, gate: Gate) -> None:
         super().__init__(*script)
-        self.gate, self.held_token, self.open_after, self.encoded = gate, held_token, open_after, 0
+        self.gate, self.encoded = gate, 0
 
     def decode(self, input_ids_T: Tensor, positions_T: Tensor, **rest: object) -> Tensor:  # type: ignore[override]
-        if self.used == self.held_token:
+        if self.used == 1:
             self.gate.hold()
         return super().decode(input_ids_T, positions_T, **rest)  # type: ignore[arg-type]
 
     def encode_frames(self, frames: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        features = super().encode_frames(frames, state)
         if frames.ndim == 4:
+            if self.encoded == 2:
+                self.gate.reached.wait(self.gate.limit_s)
             self.encoded += 1
-            if self.gate.reached.is_set() and self.encoded >= self.open_after:
+            if self.encoded == 4:
                 self.gate.opened.set()
-        return features
+        return super().encode_frames(frames, state)
 
 
 class Blocking(WallInbox):
@@ -124,9 +125,9 @@ def test_law_3_catches_a_driver_whose_speech_waits_for_frames(monkeypatch: pytes
 
 
 def perceive_while_speaking(*, live: bool, limit_s: float = 10.0) -> tuple[Gate, list[Event]]:
-    """A model that is held in the middle of its first answer until four frames have been encoded."""
+    """A model that is held in the middle of its first answer until two more frames have been encoded."""
     gate = Gate(limit_s)
-    model = SlowMouth("abc", gate=gate, held_token=1, open_after=4)
+    model = SlowMouth("abc", gate=gate)
     events = list(Session(model, config=FAST).watch(pictures(5, every_s=0.01), live=live, speed="max"))
     return gate, events
 
@@ -163,7 +164,7 @@ def flood(gate: Gate, num: int) -> Iterator[tuple[Image, float]]:
 
 
 def watch_flood(*, num: int = 20, close_early: bool = False) -> list[Event]:
-    """Four places in the queue, one frame in the encoder, and the rest has to go."""
+    """Four places in the queue, one frame in the encoder, and the rest has to go. Closing early leaves the gate shut."""
     gate = Gate()
     config = StreamConfig(fps=1000.0, queue_frames=4)
     session = Session(SlowEyes(gate=gate, held_frame=0), config=config)
@@ -172,6 +173,8 @@ def watch_flood(*, num: int = 20, close_early: bool = False) -> list[Event]:
         events.append(event)
         if close_early and isinstance(event, FramesDropped):
             session.close()
+        if isinstance(event, Ended):
+            gate.opened.set()
     return events
 
 
@@ -196,15 +199,15 @@ def test_every_frame_is_perceived_or_reported_as_dropped() -> None:
 
 def test_frames_that_still_wait_when_a_session_is_closed_are_counted() -> None:
     ended = check_nothing_vanishes(watch_flood(close_early=True))
-    assert ended.reason == "closed"
+    assert (ended.reason, ended.perceived) == ("closed", 0)
+    assert ended.pending == 5, "four in the queue, one in the encoder"
 
 
 def test_a_frame_that_waited_too_long_is_dropped_as_stale() -> None:
-    gate = Gate()
-    config = StreamConfig(fps=1000.0, queue_frames=30, stale_s=1e-6)
-    events = list(Session(SlowEyes(gate=gate, held_frame=0), config=config).watch(flood(gate, 9), live=True))
-    check_nothing_vanishes(events, received=9)
-    assert {event.reason for event in events if isinstance(event, FramesDropped)} <= {"stale"}
+    config = StreamConfig(fps=1000.0, queue_frames=9, stale_s=1e-9)
+    events = list(Session(ScriptedModel(), config=config).watch(pictures(9, every_s=1e-3), live=True))
+    assert check_nothing_vanishes(events, received=9).dropped == 9
+    assert {event.reason for event in events if isinstance(event, FramesDropped)} == {"stale"}
 
 
 class Forgetful(WallInbox):
@@ -218,9 +221,6 @@ class Forgetful(WallInbox):
 
 class Gappy(VirtualInbox):
     """Broken on purpose: counts a frame that it never hands on."""
-
-    def __exit__(self, *exc: object) -> None:
-        super().__exit__(None, None, None)
 
     def settle(self) -> list[Dropped]:
         self.totals.received += 1
@@ -236,7 +236,7 @@ def test_law_6_catches_an_inbox_that_forgets_to_count(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("inbox", [VirtualInbox, Gappy], ids=["whole", "broken"])
 def test_the_virtual_clock_perceives_every_frame(inbox: type[Inbox], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drivers, "VirtualInbox", inbox)
-    events = list(Session(tiny_model(), config=FAST).watch(pictures(12, every_s=0.01), speed="max"))
+    events = list(Session(ScriptedModel(), config=FAST).watch(pictures(12, every_s=0.01), speed="max"))
     if inbox is VirtualInbox:
         assert check_nothing_vanishes(events, received=12).perceived == 12
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Iterator
 from itertools import pairwise
@@ -37,6 +38,11 @@ def test_each_sample_is_the_first_picture_at_or_after_its_instant(
     times, pictures, _ = read(ten(tmp_path / "a.mkv"), fps)
     assert pictures == expected
     assert times == [i / 10 for i in expected]
+
+
+def test_at_its_own_rate_every_picture_is_kept_although_stamps_are_rounded(tmp_path: Path) -> None:
+    path = ten(tmp_path / "a.mkv", times_ms=[0, 33, 67, 100, 133, 167, 200, 233, 267, 300])
+    assert read(path, 30.0)[1] == list(range(10))
 
 
 def test_a_variable_frame_rate_keeps_true_times_and_never_repeats_a_picture(tmp_path: Path) -> None:
@@ -192,6 +198,30 @@ def test_a_closed_source_gives_no_more_frames(tmp_path: Path) -> None:
         next(frames)
     assert list(frames) == []
     source.close()
+    unread = open_source(tmp_path / "a.mkv", fps=10)
+    unread.close()
+    assert list(unread) == []
+
+
+def test_a_source_may_be_closed_while_another_thread_waits_for_a_frame() -> None:
+    asked, closed = threading.Event(), threading.Event()
+    got: list[float] = []
+
+    def slow() -> Iterator[tuple[NDArray[np.uint8], float]]:
+        yield grey(0), 0.0
+        asked.set()
+        assert closed.wait(20)
+        yield grey(0), 1.0
+        yield grey(0), 2.0
+
+    source = open_source(slow(), fps=1.0)
+    reader = threading.Thread(target=lambda: got.extend(frame.time_s for frame in source))
+    reader.start()
+    assert asked.wait(20)
+    source.close()
+    closed.set()
+    reader.join(20)
+    assert got == [0.0, 1.0]  # the one that was under way, and none after it
 
 
 def test_an_opened_source_is_taken_as_it_is() -> None:

@@ -16,7 +16,7 @@ from vigil.world.captions import read_captions
 from vigil.world.chance import Draw, generator
 from vigil.world.draw_camera import draw_camera
 from vigil.world.draw_objects import cell_centre, draw_objects
-from vigil.world.render import render, render_folder, write_video
+from vigil.world.render import degrade, render, render_folder, write_video
 from vigil.world.scene import Scene, Split, WorldConfig, sample_scene
 from vigil.world.stage import Stage
 from vigil.world.words import LIGHTS
@@ -46,7 +46,8 @@ def clean_camera(scene: Scene) -> tuple[Frames, NDArray[np.float32]]:
 
 def jumps(frames_FHWC: Frames) -> NDArray[np.float32]:
     """How much each pixel differs from the frame before, [F - 1, H, W]."""
-    return np.abs(np.diff(frames_FHWC.astype(np.float32), axis=0)).max(axis=3)
+    steps_FHW: NDArray[np.float32] = np.abs(np.diff(frames_FHWC.astype(np.float32), axis=0)).max(axis=3)
+    return steps_FHW
 
 
 @pytest.mark.parametrize("size_px", [64, 96])
@@ -131,6 +132,27 @@ def test_a_change_on_the_stage_is_many_pixels_wide(kind: str) -> None:
                 assert (steps_FHW[change.frame - 1] > 40).sum() > 10
                 checked += 1
     assert checked > 5
+
+
+def test_instruments_hang_where_the_layout_says() -> None:
+    seen = set()
+    for scene in scenes(OBJECTS, 60):
+        stage = stage_of(scene)
+        if len(stage.instruments) == 1:
+            bare = clean_objects(replace(scene, stage=replace(stage, instruments=())))
+            rows, columns = np.nonzero((clean_objects(scene)[0] != bare[0]).any(axis=2))
+            assert ("top" if rows.max() < 14 else "bottom", "left" if columns.min() < 4 else "right") == stage.layout
+            assert np.ptp(rows) < 13
+            seen.add(stage.layout)
+    assert len(seen) == 3
+
+
+def test_a_dark_picture_still_shows_that_it_is_live() -> None:
+    black_FHWC = np.zeros((2, 64, 64, 3), dtype=np.uint8)
+    for seed in range(100):
+        dark_FHWC = degrade(black_FHWC, np.full(2, 0.06, dtype=np.float32), Draw(np.random.default_rng(seed)))
+        assert not np.array_equal(dark_FHWC[0], dark_FHWC[1])
+        assert 6 < dark_FHWC.mean() < 80
 
 
 def test_frames_are_equal_exactly_where_the_picture_is_frozen() -> None:

@@ -40,7 +40,7 @@ def test_no_scene_is_in_two_splits(config: WorldConfig) -> None:
     contents = [
         (scene.num_frames, scene.changes, scene.stage, scene.footage)
         for split in ("train", "val", "test")
-        for scene in scenes(config, 150, split)  # type: ignore[arg-type]
+        for scene in scenes(config, 150, split)
         if len(scene.changes) > 4  # a short film with little in it may come twice
     ]
     assert len(contents) > 100
@@ -159,6 +159,18 @@ def test_nothing_but_the_light_changes_in_the_dark() -> None:
             assert not is_frozen or change.kind == "unfreeze"
             is_dark = change.kind == "dark"
             is_frozen = change.kind == "freeze"
+
+
+def test_nothing_moves_while_the_picture_is_frozen() -> None:
+    frozen = [
+        moment
+        for scene in scenes(CAMERA, 300)
+        if scene.footage is not None
+        for moment in scene.footage.moments
+        if moment.is_frozen
+    ]
+    assert len(frozen) > 50
+    assert {moment.side for moment in frozen} == {"none"}
 
 
 def test_a_scene_is_found_again_by_its_id() -> None:

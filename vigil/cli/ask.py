@@ -69,6 +69,9 @@ def run(args: argparse.Namespace) -> None:
 def answer(model: str, source: Source, question: str, fps: float) -> str:
     """Load the model and answer: the one place where arguments become calls."""
     import vigil
+    from vigil.cli.lines import loading
     from vigil.stream import watch
 
-    return watch.answer(vigil.load(model), source, question, fps=fps)
+    with loading(model):
+        loaded = vigil.load(model)
+    return watch.answer(loaded, source, question, fps=fps)

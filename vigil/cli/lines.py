@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -111,11 +113,24 @@ class PlainLines(_Lines):
 
 
 def _with_note(spoken: Spoken) -> str:
-    note = {"interrupted": " [cut]", "superseded": " [withdrawn]", "error": " [failed]"}.get(spoken.status or "", "")
+    ending = {"interrupted": " [cut]", "superseded": " [withdrawn]", "error": " [failed]"}.get(spoken.status or "", "")
     was = f" [was: {spoken.replaces}]" if spoken.replaces else ""
-    return spoken.text + note + was
+    return spoken.text + ending + was
 
 
 def note(text: str) -> None:
     """Tell the user something that is not a result: one line on stderr."""
     print(f"vigil: {printable(text)}", file=sys.stderr)
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Say on a terminal that a model is being loaded, while it is."""
+    is_terminal = sys.stderr.isatty()
+    if is_terminal:
+        print(f"vigil: loading {printable(name)} ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if is_terminal:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.segment import Segment, SegmentLines
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +18,11 @@ from vigil.cli.story import Spoken, Story, clock
 from vigil.stream.source import printable
 from vigil.types import Asked, Event
 
+Lines = list[list[Segment]]
+
+CURSOR = "▌"
+TAILS = {"interrupted": " [cut]", "error": " [failed]"}
+"""What follows an answer that did not come to its end."""
 KEPT_ENTRIES = 200
 REFRESH_HZ = 4.0
 NARROW = 46
@@ -51,6 +57,7 @@ class LiveView:
         self._seen = (0.0, now())
         self._arrived_s = 0.0
         self._lag_s: float | None = None
+        self._rendered: dict[tuple[int, str, str, str, str, str, str], Lines] = {}
         self._lock = threading.Lock()
         self._screen = Live(
             get_renderable=self.render, console=self.console, refresh_per_second=REFRESH_HZ, transient=True
@@ -116,7 +123,8 @@ class LiveView:
             if ended is not None:
                 totals.append(f"  {ended.perceived} of {ended.received} frames seen", style="dim")
                 totals.append(f"  {ended.dropped} dropped", style="yellow" if ended.dropped else "dim")
-            return Group(*(self._entry(entry) for entry in self.story.entries), Text(), totals)
+            rows = (SegmentLines(self._entry(entry), new_lines=True) for entry in self.story.entries)
+            return Group(*rows, Text(), totals)
 
     def _status(self) -> Text:
         speaking = self.story.speaking is not None
@@ -150,31 +158,38 @@ class LiveView:
         """The newest entries, in order, that fit into so many lines; at least the last one."""
         chosen: list[RenderableType] = []
         for entry in reversed(self.story.entries):
-            row = self._entry(entry)
-            room -= len(self.console.render_lines(row, pad=False))
+            lines = self._entry(entry)
+            room -= len(lines)
             if room < 0 and chosen:
                 break
-            chosen.append(row)
+            chosen.append(SegmentLines(lines, new_lines=True))
         return chosen[::-1]
 
-    def _entry(self, entry: Asked | Spoken) -> Table:
-        """One question or answer beside its time, wrapped in a column of its own."""
+    def _entry(self, entry: Asked | Spoken) -> Lines:
+        """One question or answer beside its time, as rendered lines; wrapping is done once, not at every refresh."""
+        key = (self.console.width, clock(entry.time_s if isinstance(entry, Asked) else entry.start_s), *_look(entry))
+        if key not in self._rendered:
+            if len(self._rendered) > 2 * KEPT_ENTRIES:
+                self._rendered.clear()
+            self._rendered[key] = self._row(*key)
+        return self._rendered[key]
+
+    def _row(self, width: int, time: str, mark: str, mark_style: str, text: str, style: str, tail: str) -> Lines:
         row = Table.grid(padding=(0, 1), expand=False)
         row.add_column(justify="right", min_width=7, no_wrap=True)
         row.add_column(width=1, no_wrap=True)
         row.add_column(overflow="fold")
-        if isinstance(entry, Asked):
-            row.add_row(
-                Text(clock(entry.time_s), style="dim"),
-                Text("*" if entry.standing else "?", style="bold magenta"),
-                Text(printable(entry.text), style="magenta"),
-            )
-            return row
-        mark, style = ("~", "strike dim") if entry.is_withdrawn else ("→" if entry.rev > 1 else " ", "")
-        text = Text(printable(entry.text), style=style)
-        if entry.end_s is None:
-            text.append("▌", style="green")
-        elif entry.status in ("interrupted", "error"):
-            text.append(" [cut]" if entry.status == "interrupted" else " [failed]", style="dim")
-        row.add_row(Text(clock(entry.start_s), style="dim"), Text(mark, style="bold yellow"), text)
-        return row
+        said = Text(text, style=style).append(tail, style="green" if tail == CURSOR else "dim")
+        row.add_row(Text(time, style="dim"), Text(mark, style=mark_style), said)
+        return self.console.render_lines(row, self.console.options.update(width=width), pad=False)
+
+
+def _look(entry: Asked | Spoken) -> tuple[str, str, str, str, str]:
+    """Mark, its style, text, its style, and what follows the text."""
+    text = printable(entry.text)
+    if isinstance(entry, Asked):
+        return "*" if entry.standing else "?", "bold magenta", text, "magenta", ""
+    tail = CURSOR if entry.end_s is None else TAILS.get(entry.status or "", "")
+    if entry.is_withdrawn:
+        return "~", "bold yellow", text, "strike dim", tail
+    return "→" if entry.rev > 1 else " ", "bold yellow", text, "", tail

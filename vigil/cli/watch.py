@@ -164,13 +164,16 @@ def start(options: Options, source: Source, trace: Callable[..., None]) -> tuple
         ModelError: the model cannot be loaded.
     """
     import vigil
+    from vigil.cli.lines import loading
 
     policy = None
     if options.threshold is not None:
         from vigil.stream.policy import Threshold
 
         policy = Threshold(options.threshold)
-    session = vigil.Session(vigil.load(options.model), config=options.stream, policy=policy, trace=trace)
+    with loading(options.model):
+        model = vigil.load(options.model)
+    session = vigil.Session(model, config=options.stream, policy=policy, trace=trace)
     for question in options.questions:
         session.ask(question.text, standing=question.standing, at_s=question.at_s)
     return session, session.watch(source, speed=options.speed, live=options.live)

@@ -1,7 +1,8 @@
 """Work in chunks that can be stopped and taken up again: each finished chunk is one file, renamed into place.
 
-A folder `OUT.parts` holds a manifest (what is being made from what) and the finished chunks. A run that finds it goes on
-after the chunks that are there; a manifest that differs is an error, so that no file is ever put together from two runs.
+A folder `OUT.parts` holds a manifest (what is being made from what) and the finished chunks. A run that finds it goes
+on after the chunks that are there; a manifest that differs is an error, so that no file is ever put together from two
+runs.
 """
 
 from __future__ import annotations

@@ -126,7 +126,8 @@ def _standing(turn: Turn, facts: _Facts, first_s: float) -> list[Due] | None:
     seen_s = max((f for f in facts.frames_s if f < first_s), default=0.0)
     later = [(at, caption) for at, caption in facts.events() if at > seen_s]
     if turn.kind == "narrate":
-        return [Due(at, _told(facts, at, caption)) for at, caption in later]
+        shown = {at: [_told(facts, at, c) for other, c in later if other == at] for at, _ in later}
+        return [Due(at, ". ".join(texts)) for at, texts in shown.items()]
     if turn.kind == "next":
         if turn.question in phrases.QUESTIONS["next_thing"][0]:
             return [Due(at, caption.subject) for at, caption in later if caption.kind == "enter"][:1]
@@ -165,7 +166,7 @@ def _value_hits(turn: Turn, clause: str, facts: _Facts, seen_s: float) -> list[D
 
 
 def _clause_of(question: str) -> str:
-    for frame in (*phrases.REQUESTS, *phrases.CUES, *phrases.TALLY):
+    for frame in (*phrases.CUES, *phrases.TALLY, *phrases.REQUESTS):  # the bare clause, which fits anything, is last
         found = re.fullmatch(re.escape(frame).replace(r"\{clause\}", "(.+)"), question)
         if found:
             return found[1]

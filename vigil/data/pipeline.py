@@ -14,7 +14,7 @@ import random
 import signal
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.pool import AsyncResult
 from pathlib import Path
 from typing import Any, Literal
@@ -35,8 +35,8 @@ _OTHER_EVENTS = 64
 class PipelineConfig:
     """How a file of records is made."""
 
-    synth: SynthConfig = SynthConfig()
-    check: CheckConfig = CheckConfig()
+    synth: SynthConfig = field(default_factory=SynthConfig)
+    check: CheckConfig = field(default_factory=CheckConfig)
     seed: int = 0
     chunk_videos: int = 64
     """Videos per chunk: what is lost at most, per worker, when a run is stopped."""
@@ -62,7 +62,7 @@ class ChunkResult:
     lines: list[str]
     """One JSON object each."""
     counts: Counter[str]
-    """"videos", "records", "rejected <rule>", "empty"."""
+    """Of videos, "empty" ones that give nothing to ask, records kept, "rejected RULE" and "left out offline"."""
 
 
 Writer = Callable[[DenseCaptions, random.Random], list[Record]]
@@ -81,10 +81,11 @@ def run_chunk(chunk: Chunk, config: PipelineConfig, write: Writer | None = None)
             rules = {problem.rule for problem in check(record, captions, config.check)}
             for rule in sorted(rules):
                 counts[f"rejected {rule}"] += 1
-            if not rules:
-                lines.append(
-                    json.dumps(asdict(record) if config.form == "records" else moss_sample(record), ensure_ascii=False)
-                )
+            if not rules and config.form == "moss" and record.offline:
+                counts["left out offline"] += 1
+            elif not rules:
+                row = asdict(record) if config.form == "records" else moss_sample(record)
+                lines.append(json.dumps(row, ensure_ascii=False))
                 counts["records"] += 1
     return ChunkResult(number, lines, +counts)
 

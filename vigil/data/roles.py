@@ -38,18 +38,21 @@ OFFLINE: dict[str, Role] = {
 } | {"changed": answers.changed}
 """Asked after the whole video."""
 ROLE_WEIGHTS = {
-    "alert": 4.0,
-    "alert_change": 2.0,
+    "alert": 6.0,
+    "alert_change": 3.0,
+    "cue": 1.5,
     "watch": 1.5,
-    "state": 2.0,
-    "where": 1.5,
-    "colour": 1.5,
-    "present": 1.5,
+    "state": 1.5,
+    "where": 2.0,
+    "colour": 2.0,
+    "last_seen": 1.5,
+    "present": 2.0,
     "seen": 1.5,
     "count": 1.5,
-    "count_named": 2.0,
-    "times": 0.7,
-    "last": 0.7,
-    "next": 0.7,
+    "count_named": 2.5,
+    "times": 0.5,
+    "last": 0.5,
+    "next": 0.5,
+    "describe": 0.8,
 }
 """How often a role is tried against the others (1 where not listed): questions that name a thing are the hard ones."""

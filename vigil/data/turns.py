@@ -37,12 +37,12 @@ Role = Callable[[Timeline, Ask, random.Random], Turn | None]
 
 
 def follow(changes: Sequence[Change], ask: Ask) -> list[Change]:
-    """The value at the question, then each new one; unknown ("") and repeated values are left out."""
+    """The value at the question, then each new one, the last of each frame; unknown ("") and repeated ones are not."""
     told: list[Change] = []
     value = value_at(tuple(changes), ask.first)
     if value:
         told.append((ask.first, value))
-    for frame, value in changes:
+    for frame, value in dict(changes).items():
         if frame > ask.first and value and (not told or told[-1][1] != value):
             told.append((frame, value))
     return told

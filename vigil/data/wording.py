@@ -27,6 +27,8 @@ _IRREGULAR = {
     "grapes": "grapes",
     "scissors": "scissors",
 }
+POSSIBLE = {"number": tuple(str(n) for n in range(100)), "time": tuple(f"{hour}:00" for hour in range(1, 13))}
+"""Values that an attribute may be asked about, whether it takes them or not."""
 _ENDING = re.compile(r"(?<=[a-z]{3})(?:ing|ed|es|s|e)$")
 _SINGULAR = {plural: noun for noun, plural in _IRREGULAR.items()}
 
@@ -45,11 +47,8 @@ def alternatives(key: tuple[str, str], rng: random.Random) -> tuple[str, ...]:
     """Values that a state might have taken, for requests that are never met."""
     if key == ("light", "colour"):
         return phrases.LIGHT_COLOURS
-    if key == ("clock", "time"):
-        return (f"{rng.randint(1, 12)}:00",)
-    if key[1] == "number":
-        return (str(rng.randrange(10 if key[0] == "counter" else 100)),)
-    return ()
+    possible = POSSIBLE.get(key[1], ())[: 20 if key[0] == "counter" else None]
+    return (rng.choice(possible),) if possible else ()
 
 
 def plural_of(noun: str) -> str:
@@ -161,6 +160,8 @@ def all_texts(words: Words) -> Iterator[str]:
     """
     things = ("object", *words.nouns)
     known = {value for _, group in words.values for value in group}
+    for attribute, _ in words.values:
+        known.update(POSSIBLE.get(attribute, ()))
     values = sorted(known | set(PLACES) | {str(n) for n in range(len(NUMBERS))}) + sorted(SPOKEN.values())
     for template in dict.fromkeys(_templates()):
         about_thing = any(slot in template for slot in ("{noun", "{a}", "{the}"))

@@ -17,11 +17,14 @@ import numpy as np
 from vigil.errors import DataError
 from vigil.eval.controls import Setting, always_silent, always_talk, blind_logs, oracle
 from vigil.eval.log import Log, read_log
-from vigil.eval.stats import REPLICATES, Indices, bootstrap
+from vigil.eval.stats import REPLICATES, Statistic, bootstrap, chance_corrected, difference
 from vigil.eval.summary import METRICS, Metric, Scored, Table, score
 from vigil.eval.truth import Truth, read_truth
 
 Pair = tuple[Log, Truth]
+
+
+_SCORES = ("speak_f1_2s", "alert_hit", "rev_f1_2s", "rev_f1_auc", "twa_now", "content_exact", "content_exact_named")
 
 
 class Estimate(TypedDict):
@@ -41,7 +44,8 @@ def summarize(
     `videos` names the video of each stream; by default each has its own. Intervals resample whole videos; the same
     seed and number of videos give the same resamples to every system.
     """
-    return _estimates([score(log, truth) for log, truth in pairs], videos, seed=seed, replicates=replicates)
+    groups = _by_video([score(log, truth) for log, truth in pairs], videos)
+    return _estimates(groups, seed=seed, replicates=replicates)
 
 
 def report(
@@ -54,10 +58,11 @@ def report(
 ) -> dict[str, Any]:
     """The summary of one system with what ran, what was counted, and the controls on the same streams.
 
-    Keys: every metric, `twa_now_oracle`, `controls.<name>.<metric>`, `run` and `counts`; all of it fits JSON.
+    Keys: every metric, `twa_now_oracle`, `chance_corrected.<metric>`, `controls.<name>.<metric>`, `run` and `counts`.
+    All of it fits JSON.
     """
     scored = [score(log, truth) for log, truth in pairs]
-    metrics = _estimates(scored, videos, seed=seed, replicates=replicates)
+    metrics = _estimates(_by_video(scored, videos), seed=seed, replicates=replicates)
     controls = {
         name: summarize(
             list(zip(logs, (truth for _, truth in pairs), strict=True)), videos=videos, seed=seed, replicates=replicates
@@ -67,6 +72,7 @@ def report(
     return {
         **metrics,
         "twa_now_oracle": controls["oracle"]["twa_now"],
+        "chance_corrected": _chance_corrected(metrics, controls),
         "controls": controls,
         "run": _run([log for log, _ in pairs]),
         "counts": _counts(scored, metrics),
@@ -91,17 +97,57 @@ def score_log_file(log_path: Path, truth_path: Path) -> dict[str, Any]:
     return report([(read_log(log_path), read_truth(truth_path))])
 
 
-def _estimates(
-    scored: Sequence[Scored], videos: Sequence[str] | None, *, seed: int, replicates: int
+def compare(
+    first: Sequence[Pair],
+    second: Sequence[Pair],
+    *,
+    videos: Sequence[str] | None = None,
+    seed: int = 0,
+    replicates: int = REPLICATES,
 ) -> dict[str, Estimate]:
+    """Every metric of the first system less that of the second, over the same streams in the same order.
+
+    The intervals are paired: both systems are taken on the same resample of videos. `n` counts the streams in which
+    both are defined; a difference of a median that was not reached is null.
+    """
+    ours, theirs = (_by_video([score(log, truth) for log, truth in pairs], videos) for pairs in (first, second))
+    if [len(group) for group in ours] != [len(group) for group in theirs]:
+        raise DataError(f"{len(first)} streams of one system and {len(second)} of the other. Compare the same streams.")
+    estimates: dict[str, Estimate] = {}
+    for name, metric in METRICS.items():
+        both = zip(_defined(metric, ours), _defined(metric, theirs), strict=True)
+        statistic = difference(_statistic(metric, ours), _statistic(metric, theirs))
+        num_defined = sum(a and b for a, b in both)
+        estimates[name] = _estimate(statistic, len(ours), num_defined, seed=seed, replicates=replicates)
+    return estimates
+
+
+Groups = Sequence[Sequence[Scored]]
+"""The streams of each video."""
+
+
+def _by_video(scored: Sequence[Scored], videos: Sequence[str] | None) -> Groups:
     names = list(videos) if videos is not None else [str(n) for n in range(len(scored))]
     if len(names) != len(scored):
         raise DataError(f"{len(names)} video names for {len(scored)} streams. Give one for each.")
     streams_of: dict[str, list[Scored]] = {}
     for name, one in zip(names, scored, strict=True):
         streams_of.setdefault(name, []).append(one)
-    groups = list(streams_of.values())
-    return {name: _estimate(metric, groups, seed=seed, replicates=replicates) for name, metric in METRICS.items()}
+    return list(streams_of.values())
+
+
+def _estimates(groups: Groups, *, seed: int, replicates: int) -> dict[str, Estimate]:
+    return {
+        name: _estimate(
+            _statistic(metric, groups), len(groups), sum(_defined(metric, groups)), seed=seed, replicates=replicates
+        )
+        for name, metric in METRICS.items()
+    }
+
+
+def _defined(metric: Metric, groups: Groups) -> list[bool]:
+    """Per stream, whether the metric has a value there."""
+    return [metric.value(_table(metric, [one])) is not None for streams in groups for one in streams]
 
 
 def _table(metric: Metric, streams: Sequence[Scored]) -> Table:
@@ -110,25 +156,18 @@ def _table(metric: Metric, streams: Sequence[Scored]) -> Table:
     return np.asarray(rows, dtype=np.float64).reshape(len(rows), metric.columns)
 
 
-def _estimate(metric: Metric, groups: Sequence[Sequence[Scored]], *, seed: int, replicates: int) -> Estimate:
+def _statistic(metric: Metric, groups: Groups) -> Statistic:
+    """The metric over videos that are drawn by their numbers."""
     tables = [_table(metric, streams) for streams in groups]
-    everything = np.concatenate(tables) if tables else np.zeros((0, metric.columns))
-    value = metric.value(everything)
-    num_defined = sum(metric.value(_table(metric, [one])) is not None for streams in groups for one in streams)
-    interval = None
-    if value is not None:
-        if metric.is_sum:
-            sums_VC = np.stack([table.sum(axis=0) for table in tables])
+    if metric.is_sum:
+        sums_VC = np.asarray([table.sum(axis=0) for table in tables]).reshape(len(tables), metric.columns)
+        return lambda drawn: metric.value(sums_VC[drawn])
+    return lambda drawn: metric.value(np.concatenate([np.zeros((0, metric.columns)), *(tables[n] for n in drawn)]))
 
-            def statistic(drawn: Indices) -> float | None:
-                return metric.value(sums_VC[drawn])
 
-        else:
-
-            def statistic(drawn: Indices) -> float | None:
-                return metric.value(np.concatenate([tables[n] for n in drawn]))
-
-        interval = bootstrap(len(tables), statistic, count=replicates, seed=seed)
+def _estimate(statistic: Statistic, num_videos: int, num_defined: int, *, seed: int, replicates: int) -> Estimate:
+    value = statistic(np.arange(num_videos))
+    interval = None if value is None else bootstrap(num_videos, statistic, count=replicates, seed=seed)
     return {
         "value": _finite(value),
         "lo": _finite(interval.lo if interval else None),
@@ -140,6 +179,18 @@ def _estimate(metric: Metric, groups: Sequence[Sequence[Scored]], *, seed: int, 
 def _finite(value: float | None) -> float | None:
     """JSON has no infinity: a median that was not reached is null."""
     return None if value is None or math.isinf(value) else value
+
+
+def _chance_corrected(
+    metrics: dict[str, Estimate], controls: dict[str, dict[str, Estimate]]
+) -> dict[str, float | None]:
+    """Scores of which 1 is the best, against the best of the controls that see nothing."""
+    corrected: dict[str, float | None] = {}
+    for name in _SCORES:
+        rows = [controls[control][name]["value"] for control in ("always_silent", "always_talk", "blind")]
+        best = max((row for row in rows if row is not None), default=None)
+        corrected[name] = chance_corrected(metrics[name]["value"], best)
+    return corrected
 
 
 def _run(logs: Sequence[Log]) -> dict[str, Any]:

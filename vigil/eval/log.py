@@ -33,6 +33,7 @@ from vigil.eval.rows import (
     TokRow,
     canonical_line,
     object_of,
+    rounded,
 )
 from vigil.eval.rules import Rules
 
@@ -172,26 +173,35 @@ def parse_log(lines: Iterable[str], *, where: str = "log") -> Log:
     Raises:
         DataError: a line breaks the format or a validity rule; the text names the line and the rule.
     """
-    rules = Rules()
-    rows: list[Row] = []
-    objects: list[dict[str, Any]] = []
-    last = where
-    for here, values in json_lines(lines, where=where):
-        objects.append(dict(values))
-        kind = values.pop("k")
-        if kind not in KINDS:
-            raise DataError(f"{here} has the unknown kind {kind!r}. The kinds are: {', '.join(KINDS)}.")
-        row = row_from_json(KINDS[kind], values, where=f"{here} ({kind})")
-        rules.check(row, where=here)
-        rows.append(row)
-        last = here
-    rules.finish(where=last)
-    return Log(tuple(rows), tuple(objects))
+    return _checked(json_lines(lines, where=where), where=where)
 
 
 def validate(rows: Sequence[Row]) -> Log:
-    """Check rows that were built in memory, and wrap them as a log; line numbers are positions in `rows`."""
-    return parse_log(canonical_line(object_of(row)) for row in rows)
+    """Check rows that were built in memory, and wrap them as a log, the same as if it were written and read back.
+
+    Raises:
+        DataError: a row breaks a validity rule; its line is its position in `rows`.
+    """
+    objects = ((f"log line {number}", rounded(object_of(row))) for number, row in enumerate(rows, start=1))
+    return _checked(objects, where="log")
+
+
+def _checked(lines: Iterable[tuple[str, dict[str, Any]]], *, where: str) -> Log:
+    rules = Rules()
+    rows: list[Row] = []
+    objects: list[dict[str, Any]] = []
+    for here, values in lines:
+        kind = values["k"]
+        if kind not in KINDS:
+            raise DataError(f"{here} has the unknown kind {kind!r}. The kinds are: {', '.join(KINDS)}.")
+        fields = {name: value for name, value in values.items() if name != "k"}
+        row = row_from_json(KINDS[kind], fields, where=f"{here} ({kind})")
+        rules.check(row, where=here)
+        rows.append(row)
+        objects.append(values)
+        where = here
+    rules.finish(where=where)
+    return Log(tuple(rows), tuple(objects))
 
 
 def read_log(path: Path) -> Log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -24,8 +25,7 @@ def match(
     """
     pairs: list[tuple[int, int]] = []
     for due in _blocks(due_us, early_us + late_us):
-        first_us, last_us = due_us[due[0]] - early_us, due_us[due[-1]] + late_us
-        said = [i for i, at_us in enumerate(said_us) if first_us <= at_us <= last_us]
+        said = range(bisect_left(said_us, due_us[due[0]] - early_us), bisect_right(said_us, due_us[due[-1]] + late_us))
         worth = [[_worth(said_us[i] - due_us[j], early_us, late_us) if fits(i, j) else 0 for i in said] for j in due]
         pairs += [(said[column], due[row]) for row, column in _best_pairs(worth)]
     return pairs

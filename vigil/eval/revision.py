@@ -185,12 +185,10 @@ def changes_of(values: Sequence[Value], start_s: float) -> list[Change]:
     for value in values:
         if value.end_s > start_s and (not spans or normalise(value.v) != spans[-1][1]):
             spans.append((value.start_s, normalise(value.v)))
-    ends = [at for at, _ in spans[1:]] + [values[-1].end_s]
-    last = len(spans) - 1
+    ends = [at for at, _ in spans[2:]] + [values[-1].end_s]
     return [
-        Change(at_s=at, until_s=end, v=v, is_last=n == last)
-        for n, ((at, v), end) in enumerate(zip(spans, ends, strict=True))
-        if n > 0
+        Change(at_s=at, until_s=end, v=v, is_last=n == len(spans))
+        for n, ((at, v), end) in enumerate(zip(spans[1:], ends, strict=False), start=2)
     ]
 
 

@@ -162,11 +162,12 @@ def object_of(row: Row) -> dict[str, Any]:
 
 def canonical_line(values: Mapping[str, Any], *, with_w: bool = True) -> str:
     """Spell a JSON object in the one form that is hashed: sorted keys, no spaces, floats rounded to 6 digits."""
-    kept = {name: _rounded(value) for name, value in values.items() if with_w or name != "w"}
+    kept = {name: rounded(value) for name, value in values.items() if with_w or name != "w"}
     return json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Round every float in a JSON value to 6 digits."""
     if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
+        return {name: rounded(item) for name, item in value.items()}
     return round(value, 6) if isinstance(value, float) else value

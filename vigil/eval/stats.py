@@ -130,6 +130,11 @@ def rule_of_three(num_trials: int) -> float | None:
     return min(3 / num_trials, 1.0) if num_trials else None
 
 
+def chance_corrected(score: float | None, blind: float | None) -> float | None:
+    """What of the way from the best blind score to 1 was covered; None where either is undefined or blind is 1."""
+    return None if score is None or blind is None else ratio(score - blind, 1 - blind)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """A 95 % percentile interval of a bootstrap. `math.inf` = not reached."""

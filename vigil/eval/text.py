@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 # fmt: off
 _UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -22,6 +23,7 @@ _LETTER_AND_TEXT = re.compile(r"[(\[]?([A-Z])[)\]]?[.):]?\s+(.+)", re.IGNORECASE
 _LETTER_SENTENCE = re.compile(r"(?:the )?(?:best )?(?:answer|option)(?: is)?[:\s]+\(?([A-Z])\)?\.?", re.IGNORECASE)
 
 
+@lru_cache(maxsize=65536)
 def normalise(text: str) -> str:
     """Fold case, strip punctuation, write number words as digits, and put single spaces: "Two cats!" -> "2 cats"."""
     words: list[str] = []

@@ -122,7 +122,7 @@ class Truth:
         """What is to be said about a question (None: unasked), in order of time.
 
         A question with values and no `ev` line of its own has an event wherever it takes a value: its first answer is
-        due when it is asked, or when the first value begins.
+        due when it is asked, or when the first value begins. Its texts are those that state the value.
         """
         listed = sorted((event for event in self.events if event.q == q), key=lambda event: event.s)
         return listed or ([] if q is None else _events_of_values(self.by_id[q], self.values_of(q)))
@@ -154,10 +154,10 @@ def _events_of_values(question: Question, values: Iterable[Value]) -> list[Happe
     events: list[Happening] = []
     for value in values:
         if events and normalise(events[-1].v or "") == normalise(value.v):
-            events[-1] = replace(events[-1], e=value.end_s, accept=(*events[-1].accept, *value.alias))
+            events[-1] = replace(events[-1], e=value.end_s, accept=(*events[-1].accept, *(value.alias or (value.v,))))
         elif value.end_s >= question.t_ask:
             s = max(value.start_s, question.t_ask)
-            events.append(Happening(q=value.q, s=s, e=value.end_s, v=value.v, accept=(value.v, *value.alias)))
+            events.append(Happening(q=value.q, s=s, e=value.end_s, v=value.v, accept=value.alias or (value.v,)))
     return events
 
 

@@ -17,11 +17,14 @@ from __future__ import annotations
 import json
 from enum import Enum
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tokenizers
 
 from vigil.errors import GrammarError, TokenizerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SILENCE = "<|silence|>"
 ELLIPSIS = "<|...|>"
@@ -41,13 +44,18 @@ class Tokenizer:
             TokenizerError: the text is not one.
         """
         try:
-            self._plain = tokenizers.Tokenizer.from_str(tokenizer_json)
-            self._untrusted = tokenizers.Tokenizer.from_str(tokenizer_json)
+            content = json.loads(tokenizer_json)
+            added = content.get("added_tokens") or []
+            for token in added:  # a token of the grammar is control even where the file forgot to say so
+                token["special"] = token.get("special", False) or token["content"] in SPECIAL_TOKENS
+            self._plain = tokenizers.Tokenizer.from_str(json.dumps(content))
+            self._untrusted = tokenizers.Tokenizer.from_str(json.dumps(content))
         except Exception as error:  # the library raises nothing more special
             raise TokenizerError(f"tokenizer.json cannot be read: {error}.") from error
         self._untrusted.encode_special_tokens = True
-        added = json.loads(tokenizer_json).get("added_tokens", [])
-        self.control_ids = frozenset(token["id"] for token in added if token.get("special", False))
+        self._untrusted.no_truncation()
+        self._untrusted.no_padding()
+        self.control_ids = frozenset(token["id"] for token in added if token["special"])
         """Ids that are control, never text."""
         self.vocab_size = self._plain.get_vocab_size(with_added_tokens=True)
 

@@ -35,8 +35,8 @@ PREFIXES = (
     ("vision_model.", "vision."),
     ("multi_modal_projector.", "projector."),
     ("patch_merger.", "merger."),
-    ("language_model.model.", "decoder."),
     ("language_model.lm_head.", "decoder.lm_head."),
+    ("language_model.model.", "decoder."),
 )
 """Tensor names of Hugging Face mllama 4.46 and ours; the first prefix that fits counts, in both directions."""
 
@@ -235,7 +235,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     if single.is_file():
         files = [single]
     elif index.is_file():
-        files = [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+        files = [folder / name for name in _shards(index)]
     else:
         files = sorted(folder.glob("*.safetensors"))
     absent = [path.name for path in files if not path.is_file()]
@@ -249,6 +249,13 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise CheckpointError(f"{path.name} in {folder.name} is not a whole safetensors file: {error}.") from error
     return tensors
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index.name} in {index.parent.name} is not an index of shards: {error}.") from error
 
 
 def to_own_name(name: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +26,19 @@ MAX_PIXELS = 4096 * 4096
 """Largest picture that is decoded; its RGB form takes 48 MiB."""
 DEFAULT_DELAY_S = 0.1
 """How long a picture of an animation stays when the file says 0, as browsers do."""
-DAMAGE = (OSError, ValueError, SyntaxError, EOFError)
-"""What Pillow raises on damaged files."""
+DAMAGE = (
+    OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow was seen to raise on damaged files."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's own warnings about damaged files off stderr; ours say which file it is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def to_rgb(image: Image.Image) -> Rgb:
@@ -75,7 +89,7 @@ def _pages(files: list[Path], name: str, fps: float, notes: list[str]) -> Iterat
     num_bad = 0
     for index, file in enumerate(files):
         try:
-            with _open(file, f"{name}/{file.name}") as image:
+            with quiet(), _open(file, f"{name}/{file.name}") as image:
                 rgb_HWC = to_rgb(image)
         except (MediaError, *DAMAGE):
             num_bad += 1
@@ -90,15 +104,16 @@ def _pages(files: list[Path], name: str, fps: float, notes: list[str]) -> Iterat
 def _steps(image: Image.Image, name: str, notes: list[str]) -> Iterator[Picture]:
     """Yield each step of an animation; a still image has one, at 0 s."""
     time_s = 0.0
-    num_steps = getattr(image, "n_frames", 1)
-    for index in range(num_steps):
+    for index in count():
         try:
-            image.seek(index)
-            rgb_HWC = to_rgb(image)
+            with quiet():
+                image.seek(index)
+                rgb_HWC = to_rgb(image)
         except DAMAGE as error:
             if index == 0:
                 raise MediaError(f"{name} is damaged: its picture cannot be decoded. Save it again.") from error
-            notes.append(f"{name} is damaged: {index} of its {num_steps} pictures could be decoded.")
+            if not isinstance(error, EOFError):  # the plain end
+                notes.append(f"{name} is damaged: only its first {index} pictures could be decoded.")
             return
         yield time_s, partial(np.asarray, rgb_HWC)
         time_s += float(image.info.get("duration", 0)) / 1000 or DEFAULT_DELAY_S
@@ -107,8 +122,7 @@ def _steps(image: Image.Image, name: str, notes: list[str]) -> Iterator[Picture]
 def _open(path: Path, name: str) -> Image.Image:
     """Open an image and check its size by the header, before any pixel is decoded."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with quiet():
             image = Image.open(path, formats=[FORMATS[path.suffix.lower()]])
     except Image.DecompressionBombError as error:
         raise MediaError(f"{name} is too large: more than {MAX_PIXELS} pixels. Scale it down first.") from error

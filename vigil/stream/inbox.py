@@ -90,6 +90,7 @@ class _Base:
         self._frames = frames
         self._perceiver = perceiver
         self._scheduled: list[tuple[float, int, Question]] = []
+        self._num_scheduled = 0
         self._ready: deque[Perceived] = deque()
         self._finished = False
         self._stopping = False
@@ -138,7 +139,8 @@ class _Base:
         while self._letters:
             letter = self._letters.popleft()
             if isinstance(letter, Question) and letter.at_s is not None:
-                heapq.heappush(self._scheduled, (letter.at_s, len(self._scheduled), letter))
+                self._num_scheduled += 1
+                heapq.heappush(self._scheduled, (letter.at_s, self._num_scheduled, letter))
             else:
                 return letter
         return None
@@ -263,6 +265,7 @@ class WallInbox(_Base):
         self._lost: deque[tuple[int, float, DropReason]] = deque()
         self._captured_all = False
         self._encoding = 0
+        self._newest_s = 0.0
         self._spawn(self._perceive, PERCEIVER)
         self._spawn(self._capture, "vigil-capture")
 
@@ -271,9 +274,9 @@ class WallInbox(_Base):
         self._captured_all = True
 
     def now(self) -> Moment:
-        """The time since the first frame came."""
-        elapsed_s = self._elapsed_s()
-        return Moment(elapsed_s, elapsed_s)
+        """The time since the first frame came; it stands still where that frame set the clock back."""
+        self._newest_s = max(self._newest_s, self._elapsed_s())
+        return Moment(self._newest_s, self._newest_s)
 
     def next(self, due_s: float | None) -> tuple[Item, Moment]:
         """Wait for whatever comes first.

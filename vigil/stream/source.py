@@ -13,7 +13,7 @@ import math
 import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -51,7 +51,7 @@ def printable(text: str) -> str:
 
 
 class Source:
-    """An opened video source. Iterate it once; use it and close it in one thread.
+    """An opened video source, to be iterated once.
 
     `name` is safe to print. `duration_s` is None where it is not known. `warnings` holds lines such as "clip.mkv is cut
     short: ..."; it is complete when the last frame has been read.
@@ -63,7 +63,17 @@ class Source:
         self.duration_s = reel.duration_s
         self.warnings = reel.warnings
         self._reel = reel
-        self._frames = sample(reel.pictures, fps)
+        self._is_closed = False
+        self._frames = self._sampled()
+
+    def _sampled(self) -> Generator[Frame, None, None]:
+        try:
+            for frame in sample(self._reel.pictures, self.fps):
+                yield frame
+                if self._is_closed:
+                    return
+        finally:
+            self._reel.close()
 
     def __iter__(self) -> Iterator[Frame]:
         return self._frames
@@ -77,8 +87,12 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """Free the file; a closed source gives no more frames. Closing twice is harmless."""
-        self._frames.close()
+        """Give no more frames, and free the file; from any thread, and as often as you like."""
+        self._is_closed = True
+        try:
+            self._frames.close()
+        except ValueError:  # another thread is waiting for a frame; the file is freed when it has come
+            return
         self._reel.close()
 
 

@@ -20,6 +20,8 @@ from vigil.model.tokens import Tokenizer
 from vigil.world.labels import LABEL_WORDS, CellLabels
 
 CELL_HEADS = ("things", "colours")
+WEIGHTS = {"things": 6.0, "colours": 2.0}
+"""How much a label counts against the others (1 where not listed): the nouns are what limits the small model."""
 FRAME_HEADS = tuple(head for head in LABEL_WORDS if head not in CELL_HEADS)
 
 
@@ -39,11 +41,12 @@ class WordHeads(nn.Module):
         }
 
     def forward(self, features_VFPD: Tensor, labels: Sequence[CellLabels], embedding: Tensor) -> tuple[Tensor, float]:
-        """Mean cross entropy over the labels that are defined, and the share of things that are named right.
+        """Weighted mean of cross entropies over the labels that are defined, and the share of things that are named right.
 
         Shapes: features [V, F, P, D], one `CellLabels` per video, embedding table [rows, D].
         """
-        losses, right, count = [], 0, 0
+        losses: list[Tensor] = []
+        weight, right, count = 0.0, 0, 0
         for index, head in enumerate(LABEL_WORDS):
             stacked = np.stack([getattr(item, f"{head}_FC" if head in CELL_HEADS else f"{head}_F") for item in labels])
             target = torch.from_numpy(stacked).flatten()
@@ -54,12 +57,13 @@ class WordHeads(nn.Module):
             words_WD = F.normalize(words_WD, dim=-1)
             look = F.normalize(self.looks[head](seen), dim=-1).flatten(0, -2)
             logits = self.scale[index].exp() * look @ words_WD.T
-            losses.append(F.cross_entropy(logits, target))
+            losses.append(WEIGHTS.get(head, 1.0) * F.cross_entropy(logits, target))
+            weight += WEIGHTS.get(head, 1.0)
             if head == "things":
                 things = target > 0
                 right += int((logits.argmax(-1) == target)[things].sum())
                 count += int(things.sum())
-        return torch.stack(losses).mean(), right / max(1, count)
+        return torch.stack(losses).sum() / weight, right / max(1, count)
 
     def _cells(self, features_VFPD: Tensor, labels: Sequence[CellLabels]) -> Tensor:
         """Features at the centre of each cell. Shapes: -> [V, F, C, D]."""

@@ -46,12 +46,13 @@ class Muon(torch.optim.Optimizer):
                 velocity = state["velocity"]
                 velocity.lerp_(param.grad, 1 - group["momentum"])
                 ahead = param.grad.lerp(velocity, group["momentum"])
-                scale = max(1.0, param.shape[0] / param.shape[1]) ** 0.5
-                param.add_(orthogonalise(ahead), alpha=-group["lr"] * scale)
+                matrix = ahead.flatten(1)
+                scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+                param.add_(orthogonalise(matrix).view_as(param), alpha=-group["lr"] * scale)
 
 
 def optimisers(model: nn.Module, *, lr: float, muon_lr: float) -> list[torch.optim.Optimizer]:
-    """Muon over the decoder's weight matrices, AdamW over the rest; frozen parameters are left out."""
+    """Muon over convolutions and the decoder's weight matrices, AdamW over the rest; frozen parameters are left out."""
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, param in model.named_parameters():

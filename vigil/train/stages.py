@@ -54,7 +54,7 @@ class StageConfig:
             raise ConfigError(f"decay_from must lie in [0, 1], got {self.decay_from}.")
 
 
-def vision(steps: int = 2000) -> StageConfig:
+def vision(steps: int = 2500) -> StageConfig:
     """Learn to see: cells, instruments and motion, compared with the embeddings of their words."""
     return StageConfig(
         name="vision",
@@ -82,7 +82,7 @@ def grounding(steps: int = 1000) -> StageConfig:
     )
 
 
-def realtime(steps: int = 5000) -> StageConfig:
+def realtime(steps: int = 4000) -> StageConfig:
     """Learn to speak in time: silence, revision, updates and alerts while the video plays."""
     return StageConfig(name="realtime", steps=steps, synth=SynthConfig(offline_share=0.15), seed=3)
 

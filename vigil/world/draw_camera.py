@@ -28,7 +28,7 @@ FINENESS = 1.25
 """Pixels of a photograph per pixel of the picture."""
 MIN_STEP, MAX_STEP = 7.0, 14.0
 """How far a lump moves from frame to frame while it moves (units)."""
-MAX_PAN, MAX_SWAY, MAX_SHAKE = 1.8, 5.0, 1.4
+MAX_PAN, MAX_SWAY, MAX_SHAKE = 1.3, 5.0, 1.0
 """Pan per frame, farthest pan, and shake of the camera (units)."""
 DARK_GAIN = (0.06, 0.22)
 FLICKER = 0.08
@@ -76,10 +76,11 @@ class _Drift:
         self.unit = size_px / UNITS
         self.canvas_px = canvas_px
         self.at = [0.0, 0.0]
-        pan = draw.real(0, MAX_PAN) if draw.chance(0.6) else 0.0
+        held = 0.0 if draw.chance(0.35) else 0.7  # a third of the shots are from a tripod
+        pan = draw.real(0, MAX_PAN) if draw.chance(held) else 0.0
         self.pan = [pan * draw.real(-1, 1) * self.unit for _ in range(2)]
-        self.zoom, self.zoom_step = draw.real(0.85, 1.1), draw.real(-0.012, 0.012) if draw.chance(0.5) else 0.0
-        self.shake = draw.real(0, MAX_SHAKE) * self.unit if draw.chance(0.7) else 0.0
+        self.zoom, self.zoom_step = draw.real(0.85, 1.1), draw.real(-0.012, 0.012) if draw.chance(held) else 0.0
+        self.shake = draw.real(0, MAX_SHAKE) * self.unit if draw.chance(held) else 0.0
 
     def view(self, photo_HWC: NDArray[np.uint8], out_HWC: NDArray[np.uint8]) -> tuple[int, int]:
         """Take the next frame; return by how much things appear shifted, (x, y) in pixels."""
