@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -14,7 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from videos import CORNERS, cut, grey, read, ten, write_video
 
-from vigil.errors import MediaError
+from vigil.errors import MediaError, SourceLost
+from vigil.stream._media import _Decoder
+from vigil.stream._reel import Reel
 from vigil.stream.source import open_source, printable
 
 
@@ -53,11 +56,12 @@ def test_ten_bit_video_becomes_eight_bit_within_two_steps(tmp_path: Path) -> Non
 
 
 def test_odd_sizes_come_whole(tmp_path: Path) -> None:
-    odd = np.zeros((31, 37, 3), dtype=np.uint8)
+    odd = np.zeros((31, 1037, 3), dtype=np.uint8)
     odd[-1], odd[:, -1] = 200, 200
     with open_source(write_video(tmp_path / "odd.mkv", [odd], codec="ffv1", pixels="yuv444p"), fps=1) as source:
         image = next(iter(source)).image
-    assert image.shape == (31, 37, 3)
+    assert image.shape == (31, 1037, 3)
+    assert image.flags.c_contiguous
     assert np.abs(image.astype(int) - odd).max() <= 3
 
 
@@ -103,6 +107,35 @@ def test_damaged_packets_are_stepped_over_and_counted(tmp_path: Path) -> None:
     assert plain_decode(path) <= 20
     (warning,) = source.warnings
     assert re.fullmatch(r"bad.mkv is damaged: \d+ packets could not be decoded.", warning)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (av.error.OSError(5, "Input/output error"), SourceLost),
+        (av.error.MemoryError(12, "Cannot allocate memory"), None),
+    ],
+    ids=["the disk is gone", "the file asks for too much"],
+)
+def test_a_failing_disk_is_a_lost_source_and_a_failing_demuxer_is_damage(
+    tmp_path: Path, error: av.FFmpegError, expected: type[Exception] | None
+) -> None:
+    class Failing:
+        """A container that fails after its third packet."""
+
+        def __init__(self, container: av.container.InputContainer) -> None:
+            self.container = container
+
+        def demux(self, stream: av.VideoStream) -> Iterator[av.Packet[av.VideoStream]]:
+            yield from islice(self.container.demux(stream), 3)
+            raise error
+
+    reel = Reel(pictures=iter(()))
+    with av.open(str(ten(tmp_path / "a.mkv"))) as container:
+        decoder = _Decoder(Failing(container), container.streams.video[0], "a.mkv")  # type: ignore[arg-type]
+        with pytest.raises(expected, match="a.mkv can no longer be read") if expected else contextlib.nullcontext():
+            assert list(decoder.pictures(reel, cut_short=False))
+    assert reel.warnings == ([] if expected else ["a.mkv is damaged: 1 packets could not be decoded."])
 
 
 def text_file(path: Path) -> Path:

@@ -152,6 +152,15 @@ def test_an_animation_keeps_the_time_of_each_step(tmp_path: Path, ending: str) -
     assert read(path)[:2] == ([0.0, 0.5, 1.5, 1.7], [0, 3, 6, 9])
 
 
+def test_a_damaged_animation_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
+    first, *rest = (Image.fromarray(grey(10 * i)) for i in range(4))
+    first.save(tmp_path / "moving.gif", save_all=True, append_images=rest, duration=500)
+    times, pictures, source = read(cut(tmp_path / "moving.gif", 0.6))
+    assert 0 < len(pictures) < 4
+    assert pictures == list(range(len(pictures)))
+    assert source.warnings == [f"moving.gif is damaged: only its first {len(times)} pictures could be decoded."]
+
+
 def test_sixteen_bit_greyscale_keeps_its_upper_byte(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 70 * 256 + 5, dtype=np.uint16)).save(tmp_path / "deep.png")
     assert read(tmp_path / "deep.png")[1] == [7]

@@ -51,6 +51,8 @@ examples:
 {EXIT_CODES}
 """
 _SHOWN = 20
+_LOOKED_AT = 500
+"""Videos whose sentences are used to ask other videos for what never happens there."""
 
 
 def parser() -> Parser:
@@ -96,7 +98,8 @@ def _write(source: str, args: argparse.Namespace) -> None:
         raise ConfigError("--llm and --model go together. Give both, or neither for the rules.")
     synth = SynthConfig(fps=args.fps, records_per_video=args.per_video)
     skipped: Counter[str] = Counter()
-    synth = with_other_events(synth, islice(_videos(source, Counter()), 500), args.seed)
+    if not source.startswith("world:"):
+        synth = with_other_events(synth, islice(_videos(source, Counter()), _LOOKED_AT), args.seed)
     config = PipelineConfig(synth=synth, seed=args.seed, workers=args.workers, form=args.form)
     chunks: Runner = run_ray if args.ray else run_workers
     identity = _identity(source)

@@ -19,7 +19,7 @@ from vigil.stream._reel import Picture, Reel, Rgb
 
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".apng": "PNG", ".gif": "GIF", ".webp": "WEBP", ".bmp": "BMP",
-    ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM",
+    ".ppm": "PPM", ".pgm": "PPM",
 }  # fmt: skip
 """File endings that are read as images, and the Pillow format behind each."""
 MAX_PIXELS = 4096 * 4096

@@ -133,7 +133,10 @@ class _Decoder:
                 packets = self.container.demux(self.stream)  # a generator that raised is finished
                 continue
             except av.FFmpegError as error:
-                raise SourceLost(f"{self.name} can no longer be read. Check the disk, and start again.") from error
+                if isinstance(error, OSError):
+                    raise SourceLost(f"{self.name} can no longer be read. Check its disk, and start again.") from error
+                self._count_bad()
+                return
             if packet is None:
                 return
             yield packet
@@ -152,7 +155,7 @@ def upright_rgb(frame: av.VideoFrame) -> Rgb:
     rgb_HWC = cast("Rgb", frame.to_ndarray(format="rgb24"))
     side_data = cast("Mapping[str, Buffer]", frame.side_data)
     if "DISPLAYMATRIX" not in side_data:
-        return rgb_HWC
+        return np.ascontiguousarray(rgb_HWC)
     a, b, _, c, d, *_ = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
     if abs(int(a)) < abs(int(c)):
         rgb_HWC = rgb_HWC.swapaxes(0, 1)

@@ -113,7 +113,8 @@ class FrameMemory:
         """The frames that are readable now."""
         part = slice(self._start * self._per_frame, (self._start + len(self)) * self._per_frame)
         if not self._positions:
-            return Snapshot(tuple(self._keys), tuple(self._values), ())
+            nothing = tuple(k[:0] for k in self._keys)
+            return Snapshot(nothing, nothing, ())
         return Snapshot(
             tuple(k[:, part] for k in self._keys), tuple(v[:, part] for v in self._values), tuple(self._positions)
         )
