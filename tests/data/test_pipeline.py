@@ -144,6 +144,7 @@ def test_impossible_settings_are_refused(settings: dict[str, object], words: str
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed (extra scale)")
+@pytest.mark.filterwarnings("ignore")  # Ray warns about its own settings
 def test_ray_gives_the_same_file(tmp_path: Path) -> None:
     make(tmp_path / "one.jsonl")
     make(tmp_path / "ray.jsonl", run=run_ray)

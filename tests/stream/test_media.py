@@ -106,7 +106,7 @@ def test_damaged_packets_are_stepped_over_and_counted(tmp_path: Path) -> None:
     assert len(times) >= 50
     assert plain_decode(path) <= 20
     (warning,) = source.warnings
-    assert re.fullmatch(r"bad.mkv is damaged: \d+ packets could not be decoded.", warning)
+    assert re.fullmatch(r"bad.mkv is damaged: \d+ of its packets could not be decoded.", warning)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_a_failing_disk_is_a_lost_source_and_a_failing_demuxer_is_damage(
     reel = Reel(pictures=iter(()))
     with av.open(str(ten(tmp_path / "a.mkv"))) as container:
         decoder = _Decoder(Failing(container), container.streams.video[0], "a.mkv")  # type: ignore[arg-type]
-        with pytest.raises(expected, match="a.mkv can no longer be read") if expected else contextlib.nullcontext():
+        with pytest.raises(expected, match="can no longer be read") if expected else contextlib.nullcontext():
             assert list(decoder.pictures(reel, cut_short=False))
-    assert reel.warnings == ([] if expected else ["a.mkv is damaged: 1 packets could not be decoded."])
+    assert reel.warnings == ([] if expected else ["a.mkv is damaged: 1 of its packets could not be decoded."])
 
 
 def text_file(path: Path) -> Path:

@@ -5,24 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakes import (
-    Odds,
-    ScriptedModel,
-    StepClock,
-    picture,
-    spell,
-    tiny_model,
-)
+import torch
+from fakes import Odds, ScriptedModel, StepClock, picture, spell, tiny_model
+from torch import Tensor
 
 from vigil.config import SamplingConfig, StreamConfig
+from vigil.errors import MemoryFull
 from vigil.model import VideoModel
 from vigil.model.tokens import ELLIPSIS, END_OF_TURN, SILENCE
 from vigil.stream.journal import Moment
 from vigil.stream.policy import AnswerBy, Greedy, Policy, Sampler, Threshold
 from vigil.stream.session import Session
 from vigil.types import Done, Event, Say, Silence
-
-FOUR_A_SECOND = StreamConfig(tokens_per_s=4.0)
 
 
 def scripted(*script: str | Odds, policy: Policy | None = None, **config: Any) -> StepClock:
@@ -83,9 +77,9 @@ def test_words_come_at_the_pace_and_name_the_newest_frame() -> None:
 
 def test_only_whole_characters_are_said() -> None:
     clock = scripted("aé🙂", SILENCE)
-    events = clock.events + clock.until(9.0)
-    assert spell(events) == ["say 1.1 a", "say 1.1 é", "say 1.1 🙂", "done 1.1 final"]
-    assert [event.time_s for event in events] == [0.0, 0.5, 1.5, 1.75]
+    clock.until(9.0)
+    assert spell(clock.events) == ["say 1.1 a", "say 1.1 é", "say 1.1 🙂", "done 1.1 final"]
+    assert [event.time_s for event in clock.events] == [0.0, 0.5, 1.5, 1.75]
 
 
 @pytest.mark.parametrize(
@@ -250,8 +244,8 @@ def test_control_tokens_are_never_drawn_as_words() -> None:
     clock = StepClock(session)
     clock.open()
     opening = len(fed)
-    for time_s in range(20):
-        clock.frame(time_s * 10.0)
+    for second in range(20):
+        clock.frame(second * 10.0)
     assert model.tokenizer is not None
     control = {model.tokenizer.special(name) for name in (SILENCE, ELLIPSIS)} | {model.config.image_token_id}
     assert set(fed[opening:]) & model.tokenizer.control_ids <= control
@@ -261,71 +255,33 @@ def test_control_tokens_are_never_drawn_as_words() -> None:
 # ---- bounded text ---------------------------------------------------------------------------------------------------
 
 
-def long_session(num_frames: int = 400, *, text_tokens: int = 128) -> tuple[StepClock, list[dict[str, Any]]]:
-    """Thousands of tokens through a small lane; the state of the lane after each frame."""
-    clock = scripted(*["abcdefgh", SILENCE] * num_frames, text_tokens=text_tokens, tokens_per_s=100.0, memory_frames=8)
-    clock.ask("Where is the red ball now?", 0.0)
-    seen = []
-    for i in range(num_frames):
-        clock.frame(float(i + 1))
-        start, stop = clock.session._question
-        seen.append({"tokens": len(clock.session._text), "question": (start, stop)})
-    return clock, seen
+def pinned(session: Session) -> tuple[Tensor, Tensor]:
+    """Keys, in the first layer, of the opening messages and of the open question: they tell token and position."""
+    start, stop = session._question
+    keys_KTH = session._text._keys[0]
+    return keys_KTH[:, : session._prefix].clone(), keys_KTH[:, start:stop].clone()
 
 
 def test_a_session_of_thousands_of_tokens_keeps_its_memory_and_its_question() -> None:
-    clock, seen = long_session()
-    assert clock.session._position > 4000
-    assert max(state["tokens"] for state in seen) <= 128
-    assert clock.session._frames.num_bytes == long_session(20)[0].session._frames.num_bytes
-    first = len(clock.session.model.tokenizer.encode("Where is the red ball now?"))  # type: ignore[union-attr]
-    assert all(stop - start > first for start, stop in (state["question"] for state in seen)), "the question stays"
+    clock = scripted(*["abcdefgh", SILENCE] * 220, text_tokens=128, tokens_per_s=100.0, memory_frames=8)
+    clock.ask("An older question", 0.0)
+    clock.frame(1.0)
+    clock.ask("Where is the red ball?", 1.5)
+    session, first, sizes = clock.session, pinned(clock.session), set()
+    for second in range(2, 220):
+        clock.frame(float(second))
+        assert len(session._text) <= 128
+        sizes.add(session._frames.num_bytes)
+    assert session._position > 2000, "tokens that went through the lane"
+    assert len(sizes) == 1
+    assert all(torch.equal(now, then) for now, then in zip(pinned(session), first, strict=True))
+    assert len(done(clock.events)) > 200, "it still speaks"
 
 
-def test_the_open_question_is_really_what_stays_in_the_lane() -> None:
-    fed: list[int] = []
-
-    def trace(kind: str, **fields: Any) -> None:
-        fed.extend(fields.get("ids", ()))
-
-    session = Session(ScriptedModel(*["abcdefgh", SILENCE] * 99), config=StreamConfig(text_tokens=128), trace=trace)
-    clock = StepClock(session)
-    clock.open()
-    kept: list[int] = []
-    drop = session._text.drop
-
-    def dropping(start: int, stop: int) -> None:
-        del kept[start:stop]
-        drop(start, stop)
-
-    session._text.drop = dropping  # type: ignore[method-assign]
-    advance = session._text.advance
-
-    def advancing(num_tokens: int) -> None:
-        kept.extend(fed[len_before() : len_before() + num_tokens])
-        advance(num_tokens)
-
-    total = [len(session._text)]
-    kept.extend(fed[: total[0]])
-
-    def len_before() -> int:
-        at, total[0] = total[0], total[0]
-        return at
-
-    def counting(num_tokens: int) -> None:
-        advancing(num_tokens)
-        total[0] += num_tokens
-
-    session._text.advance = counting  # type: ignore[method-assign]
-    clock.ask("Where is the red ball?", 0.0)
-    for i in range(60):
-        clock.frame(float(10 * i))
-    tokenizer = session.model.tokenizer
-    assert tokenizer is not None
-    text = tokenizer.decode(kept)
-    assert text.startswith("user\n\nassistant\n\n"), "the opening stays"
-    assert "Where is the red ball?" in text
-    assert len(kept) <= 128 < len(fed)
+def test_a_question_longer_than_the_lane_says_what_to_change() -> None:
+    clock = scripted(text_tokens=64)
+    with pytest.raises(MemoryFull, match=r"text memory is full: .* Raise StreamConfig\.text_tokens\."):
+        clock.ask("long " * 40, 0.0)
 
 
 # ---- many sessions --------------------------------------------------------------------------------------------------

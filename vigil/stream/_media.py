@@ -105,7 +105,7 @@ class _Decoder:
         elif missing_s > max(1.0, 0.05 * whole_s):
             reel.warnings.append(f"{self.name} has no frame that can be decoded in its last {missing_s:.1f} s.")
         if self.num_bad > cut_short:  # a cut spoils the last packet by itself
-            reel.warnings.append(f"{self.name} is damaged: {self.num_bad} packets could not be decoded.")
+            reel.warnings.append(f"{self.name} is damaged: {self.num_bad} of its packets could not be decoded.")
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         """Decode packet by packet and step over damaged ones; the last packet brings what the decoder still holds."""
