@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from tests.data.scenes import Film, camera_film, object_film
-from vigil.data.check import check
+from vigil.data.check import balance, check
 from vigil.data.records import Record, Turn
 from vigil.data.roles import OFFLINE, ONLINE
 from vigil.data.synthesize import SynthConfig, synthesize
@@ -137,6 +137,11 @@ def test_world_scenes_give_records_without_fault() -> None:
     pairs = [(scene, r) for scene in scenes for r in synthesize(scene, rng=random.Random(scene.id))]
     assert [problem for scene, record in pairs for problem in check(record, scene)] == []
     assert "colour" in {turn.kind for _, record in pairs for turn in record.turns}
+
+
+def test_no_answer_about_the_world_can_be_guessed_from_its_question() -> None:
+    scenes = [describe(sample_scene("train", seed)) for seed in range(300)]
+    assert balance([r for scene in scenes for r in synthesize(scene, rng=random.Random(scene.id))]) == []
 
 
 def test_same_generator_same_records() -> None:

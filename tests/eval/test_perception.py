@@ -106,6 +106,11 @@ def test_the_last_frame_has_one_period_to_be_decided_on(w: float, share: float) 
     assert seen.synchrony == share
 
 
+def test_an_earlier_frame_has_until_the_next_one_comes_however_long() -> None:
+    seen = perceive(log_of(*frame(0, 0.0), decide(2.9, "silent", vis=0), *frame(1, 3.0), decide(3.1, "silent", vis=0)))
+    assert seen.synchrony == 0.5
+
+
 def test_streams_are_pooled_by_sums() -> None:
     blocking, free = p1([2] * 6), p1([2, 2, 3, 3, 4, 4])
     both = pool_perception([blocking, free])

@@ -130,6 +130,7 @@ def test_a_dropped_revision_is_caught_by_recall_and_stale_time() -> None:
 
     whole, dropped = revise(log_of(*rows(3)), R1_TRUTH), revise(log_of(*rows(2)), R1_TRUTH)
     assert (whole.f1(2.0), whole.twa, whole.latency_s) == (1.0, 1.0, 0.0)
+    assert whole.oscillations == 0  # red, blue, red, but each as it should be
     assert (dropped.recall(2.0), dropped.share(dropped.stale_s)) == (0.5, near(0.3))
 
 
@@ -158,6 +159,18 @@ def test_each_change_credits_only_the_first_transition_in_its_window() -> None:
     rows = [*say("1", 0, "red"), *say("2", 9, "blue"), *say("3", 10, "red"), *say("4", 11, "blue")]
     seen = revise(log_of(*rows), truth)
     assert (seen.transitions, seen.credited[10.0], seen.uncredited, seen.oscillations) == (3, 1, 2, 2)
+    assert seen.delays == ((1.0, True),)
+
+
+def test_a_transition_before_a_change_does_not_follow_it() -> None:
+    seen = revise(log_of(*say("1", 0, "green"), *say("2", 3, "red"), *say("3", 8, "blue")), R1_TRUTH)
+    assert (seen.changes, seen.credited[10.0]) == (2, 1)
+    assert seen.delays == ((0.0, True), (6.0, False))
+
+
+def test_what_is_said_after_the_window_is_not_counted() -> None:
+    seen = revise(log_of(*say("1", 0, "red"), *say("2", 21, "blue")), CONSTANT)
+    assert (seen.transitions, seen.twa) == (0, 1.0)
 
 
 def test_the_window_of_a_change_ends_before_the_next_change_and_is_closed_at_the_end() -> None:

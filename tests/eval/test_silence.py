@@ -146,11 +146,11 @@ def test_waiting_ends_where_the_question_stops_being_open() -> None:
 
 
 def test_silence_recall_and_precision_by_hand() -> None:
-    # d = 2: frames 10, 11, 12 may be spoken on; a direct question at 5 frees 5, 6, 7.
+    # d = 2: frames 10, 11, 12 may be spoken on; a direct question at 5 frees 5, 6, 7; one that can wait frees none.
     truth = truth_of(question(t_ask=5.0), happening(10))
     acts = {0: "speak", 5: "silent", 10: "speak", 11: "continue", 13: "continue"}
     rows = [r for i in range(15) for r in (*frame(i, float(i)), decide(float(i), acts.get(i, "silent"), vis=i))]
-    seen = judge_silence(log_of(*rows, ask("q1", 5.0, direct=True)), truth)
+    seen = judge_silence(log_of(*rows, ask("q1", 5.0, direct=True), ask("q2", 8.0)), truth)
     assert (seen.silent_due, seen.silent_right, seen.silent) == (9, 7, 11)
     assert (seen.silence_recall, seen.silence_precision) == (near(7 / 9), near(7 / 11))
 
@@ -241,3 +241,7 @@ def test_the_assignment_is_worth_as_much_as_the_best_of_all(worth: list[list[int
 def test_most_matches_come_before_closeness() -> None:
     # 10 -> event 10 at distance 0 would leave 11.5 with nothing but a distance too far.
     assert match([10, 12], [8, 10], early_us=0, late_us=2) == [(0, 0), (1, 1)]
+
+
+def test_of_two_equally_good_matchings_the_one_with_the_earlier_speech_counts() -> None:
+    assert match([6, 8], [0, 7], early_us=3, late_us=5) == [(0, 1)]

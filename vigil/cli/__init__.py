@@ -18,6 +18,9 @@ from vigil.errors import ConfigError, VigilError
 COMMANDS = {
     "watch": "watch a video and print what the model says, as it says it",
     "ask": "answer one question after the whole video",
+    "synth": "turn captions into real-time questions and answers",
+    "train": "train the small model from scratch",
+    "eval": "measure perception, revision and silence",
 }
 
 EXIT_CODES = """\

@@ -66,7 +66,7 @@ class _Speech:
 
     def slot(self, now_s: float, until_s: float, *, seen: bool) -> str:
         """The text of the slot at `now_s`, with as many words as fit before `until_s`; nothing is said unseen."""
-        due = [reply for reply in self._waiting if reply.time_s <= now_s + _EPS]
+        due = [reply for reply in self._waiting if seen and reply.time_s <= now_s + _EPS]
         text = ""
         if self._left and due and due[0].overtakes:
             text, self._left = ABANDON, []

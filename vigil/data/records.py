@@ -68,13 +68,14 @@ def record_from_json(row: dict[str, Any], *, where: str = "record") -> Record:
         DataError: a field is missing, unknown, or of the wrong type; `where` names the line.
     """
     try:
-        turns = tuple(
-            Turn(**{**turn, "replies": tuple(Reply(**{**r, "accept": tuple(r.get("accept", ()))}) for r in turn["replies"])})
-            for turn in row["turns"]
-        )
+        turns = tuple(Turn(**{**turn, "replies": tuple(map(_reply, turn["replies"]))}) for turn in row["turns"])
         return Record(**{**row, "turns": turns})
     except (KeyError, TypeError) as error:
         raise DataError(f"{where} is not a record: {error}. The fields are listed in docs/data-formats.md.") from error
+
+
+def _reply(row: dict[str, Any]) -> Reply:
+    return Reply(**{**row, "accept": tuple(row.get("accept", ()))})
 
 
 def read_records(path: Path) -> Iterator[Record]:

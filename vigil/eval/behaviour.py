@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vigil.errors import DataError
 from vigil.eval.controls import Setting, always_silent, always_talk, blind_logs, oracle
 from vigil.eval.log import Log, read_log
-from vigil.eval.stats import REPLICATES, Statistic, bootstrap, chance_corrected, difference
+from vigil.eval.stats import REPLICATES, Statistic, bootstrap, chance_corrected, difference, ratio
 from vigil.eval.summary import METRICS, Metric, Scored, Table, score
 from vigil.eval.truth import Truth, read_truth
 
@@ -120,6 +121,17 @@ def compare(
         num_defined = sum(a and b for a, b in both)
         estimates[name] = _estimate(statistic, len(ours), num_defined, seed=seed, replicates=replicates)
     return estimates
+
+
+def pooled_share(rows: Sequence[tuple[float, float]], *, seed: int = 0, replicates: int = REPLICATES) -> Estimate:
+    """A share pooled over videos, from one (how many are right, how many there are) per video."""
+    sums_V2 = np.asarray(rows, dtype=np.float64).reshape(len(rows), 2)
+    num_defined = int((sums_V2[:, 1] > 0).sum())
+
+    def share(drawn: NDArray[np.int64]) -> float | None:
+        return ratio(*sums_V2[drawn].sum(axis=0).tolist())
+
+    return _estimate(share, len(rows), num_defined, seed=seed, replicates=replicates)
 
 
 Groups = Sequence[Sequence[Scored]]

@@ -223,7 +223,7 @@ def _shares(values: Sequence[Value], claims: Sequence[Claim], start_s: float) ->
 
 def _answer_before(claims: Sequence[Claim], t: float) -> str | None:
     """The value that stood just before `t`."""
-    claim = current_answer([claim for claim in claims if claim.tau < t], math.nextafter(t, -math.inf))
+    claim = current_answer(claims, math.nextafter(t, -math.inf))
     return None if claim is None else claim.v
 
 

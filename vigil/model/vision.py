@@ -119,8 +119,8 @@ class EncoderLayer(nn.Module):
         y = self.self_attn["o_proj"](y)
         x_FXD = x_FXD + (y if self.gate_attn is None else self.gate_attn.tanh() * y)
         y = self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.post_attention_layernorm(x_FXD))))
-        y = y if self.gate_ffn is None else self.gate_ffn.tanh() * y
-        return x_FXD + y
+        added: Tensor = y if self.gate_ffn is None else self.gate_ffn.tanh() * y
+        return x_FXD + added
 
 
 class TileViT(nn.Module):

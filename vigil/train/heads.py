@@ -41,7 +41,7 @@ class WordHeads(nn.Module):
         }
 
     def forward(self, features_VFPD: Tensor, labels: Sequence[CellLabels], embedding: Tensor) -> tuple[Tensor, float]:
-        """Weighted mean of cross entropies over the labels that are defined, and the share of things that are named right.
+        """Weighted mean of the defined labels' cross entropies, and the share of things that are named right.
 
         Shapes: features [V, F, P, D], one `CellLabels` per video, embedding table [rows, D].
         """

@@ -1,0 +1,112 @@
+"""Runs a model over world scenes, free-running and greedy, and hands logs and truth to the measure."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vigil.config import StreamConfig
+from vigil.data.records import Record
+from vigil.data.synthesize import SynthConfig, synthesize
+from vigil.data.truth import truth_of
+from vigil.errors import ConfigError
+from vigil.eval.behaviour import Estimate, pooled_share
+from vigil.eval.log import Log, write_log
+from vigil.eval.rows import HeadRow
+from vigil.eval.text import normalise
+from vigil.eval.truth import Truth, parse_truth
+from vigil.eval.writer import LogWriter
+from vigil.model.model import VideoModel
+from vigil.stream.session import Session
+from vigil.stream.watch import answer
+from vigil.world.captions import describe
+from vigil.world.chance import Split
+from vigil.world.render import render
+from vigil.world.scene import Scene, WorldConfig, sample_scene
+
+FIRST_FRESH_SEED = 1_000_000
+"""Test scenes from here on are never run while developing, so that anybody can draw fresh ones."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BehaviourConfig:
+    """The setting of `vigil eval behaviour`."""
+
+    split: Split = "test"
+    num_scenes: int = 200
+    seed: int = 0
+    """Number of the first scene."""
+    duration_s: float = 60.0
+    fps: float = 1.0
+    tokens_per_s: float = 4.0
+    world: WorldConfig = field(default_factory=WorldConfig)
+
+    def __post_init__(self) -> None:
+        if self.num_scenes < 1:
+            raise ConfigError(f"num_scenes must be at least 1, got {self.num_scenes}.")
+
+
+def scenes(config: BehaviourConfig, *, offline: bool = False) -> Iterator[tuple[Scene, Record]]:
+    """The scenes of a setting, each with one conversation about it."""
+    world = replace(config.world, fps=config.fps, duration_s=(config.duration_s, config.duration_s))
+    synth = SynthConfig(fps=config.fps, offline_share=float(offline), records_per_video=1)
+    number, found = config.seed, 0
+    while found < config.num_scenes:
+        scene = sample_scene(config.split, number, config=world)
+        for record in synthesize(describe(scene), rng=random.Random(number), config=synth):
+            found += 1
+            yield scene, record
+        number += 1
+
+
+def run_scene(
+    model: VideoModel, scene: Scene, record: Record, *, config: BehaviourConfig, name: str
+) -> tuple[Log, Truth]:
+    """Watch one scene on the virtual clock, computation free of cost, and write down what happens."""
+    head = HeadRow(
+        v=1, clock="free", w0=0.0, speed=1.0, fps=config.fps, model=name, seed=scene.seed, policy="greedy", cost=None
+    )
+    writer = LogWriter(head)
+    stream = StreamConfig(fps=config.fps, tokens_per_s=config.tokens_per_s)
+    with Session(model, config=stream, trace=writer.trace) as session:
+        for turn in record.turns:
+            if turn.question:
+                session.ask(turn.question, standing=turn.standing, at_s=turn.ask_s)
+        frames = ((image, index / config.fps) for index, image in enumerate(render(scene)))
+        for event in session.watch(frames, speed="max"):
+            writer.event(event)
+    return writer.log(), parse_truth(json.dumps(row) for row in truth_of(record, describe(scene)))
+
+
+def offline_right(model: VideoModel, scene: Scene, record: Record) -> list[bool]:
+    """Whether each offline question of a record is answered with an accepted text."""
+    right = []
+    for turn in record.turns:
+        if turn.question and turn.replies:
+            frames = ((image, index / record.fps) for index, image in enumerate(render(scene)))
+            said = answer(model, frames, turn.question, fps=record.fps)
+            accepted = {normalise(text) for text in (turn.replies[-1].text, *turn.replies[-1].accept)}
+            right.append(normalise(said) in accepted)
+    return right
+
+
+def offline_accuracy(before: VideoModel, after: VideoModel, *, config: BehaviourConfig) -> dict[str, Estimate]:
+    """Offline accuracy of two checkpoints on the same questions, resampled by video: paired."""
+    tables: dict[str, list[tuple[float, float]]] = {"offline_accuracy_before": [], "offline_accuracy_after": []}
+    for scene, record in scenes(config, offline=True):
+        for rows, model in zip(tables.values(), (before, after), strict=True):
+            right = offline_right(model, scene, record)
+            rows.append((sum(right), len(right)))
+    return {name: pooled_share(rows, seed=config.seed) for name, rows in tables.items()}
+
+
+def keep(folder: Path, scene: Scene, record: Record, log: Log) -> None:
+    """Write a scene's event log and truth, to be looked at or scored again by `vigil eval log`."""
+    stem = record.id.replace(":", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_log(folder / f"{stem}.log.jsonl", log)
+    rows = truth_of(record, describe(scene))
+    (folder / f"{stem}.truth.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
