@@ -1,4 +1,4 @@
-"""Small real parts for tests: a tiny model, a tokenizer of bytes, a model that says a script, and a clock moved by hand.
+"""Small real parts for tests: a tiny model, a tokenizer of bytes, a model with a script, and a clock moved by hand.
 
 Nothing here imitates: `tiny_model` is a `VideoModel` of 40,000 random weights, `ScriptedModel` the same with its
 next token prescribed, and `StepClock` a driver without threads.
@@ -6,7 +6,6 @@ next token prescribed, and `StepClock` a driver without threads.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor
 from vigil.config import ModelConfig, TextConfig, VisionConfig
 from vigil.model import VideoModel
 from vigil.model.attention import FrameView, TextCache
-from vigil.model.tokens import ELLIPSIS, END_OF_TURN, IMAGE, SILENCE, SPECIAL_TOKENS, Tokenizer
+from vigil.model.tokens import ELLIPSIS, END_OF_TURN, SILENCE, SPECIAL_TOKENS, Tokenizer
 from vigil.stream.journal import Moment, Question, Totals
 from vigil.stream.perceiver import Perceiver
 from vigil.stream.session import Session
@@ -50,12 +49,27 @@ def byte_tokenizer() -> Tokenizer:
     return Tokenizer(tokenizer_json())
 
 
+class Trusting(Tokenizer):
+    """Broken on purpose: encodes text with the library's default, which reads control tokens out of it."""
+
+    def encode(self, text: str) -> list[int]:
+        """As the name says."""
+        return list(self._plain.encode(text, add_special_tokens=False).ids)
+
+
 CONV = VisionConfig(
     kind="conv", image_px=32, fit="stretch", patch_px=16, width=16, channels=(4, 8), pooling="none", stride=1
 )
 """Looks at the frame before too, as nano does; 4 vision tokens a frame."""
 TILE_VIT = VisionConfig(
-    image_px=28, width=16, num_heads=2, mlp_width=24, num_local_layers=2, num_global_layers=1, feature_layers=(1,), stride=2
+    image_px=28,
+    width=16,
+    num_heads=2,
+    mlp_width=24,
+    num_local_layers=2,
+    num_global_layers=1,
+    feature_layers=(1,),
+    stride=2,
 )
 """The released models' encoder; 2 vision tokens a frame."""
 
@@ -248,10 +262,3 @@ def _spell_one(row: dict[str, Any]) -> str:
 def without_wall(events: Iterable[Event]) -> list[Event]:
     """Events with everything but the wall time, which no two runs share."""
     return [replace(event, wall_s=0.0) for event in events]
-
-
-def added_tokens(tokenizer_text: str) -> dict[str, int]:
-    """Control tokens of a `tokenizer.json` by name."""
-    return {token["content"]: token["id"] for token in json.loads(tokenizer_text)["added_tokens"]}
-
-

@@ -32,7 +32,14 @@ def test_nano_is_small_and_sees_sixteen_tokens_a_frame() -> None:
 
 @pytest.mark.parametrize(
     ("pooling", "stride", "tokens"),
-    [("average", 2, 5), ("max", 2, 5), ("channelFusion", 2, 5), ("bilinear", 2, 10), ("none", 2, 26), ("average", 5, 2)],
+    [
+        ("average", 2, 5),
+        ("max", 2, 5),
+        ("channelFusion", 2, 5),
+        ("bilinear", 2, 10),
+        ("none", 2, 26),
+        ("average", 5, 2),
+    ],
 )
 def test_vision_tokens_of_a_5x5_grid(pooling: str, stride: int, tokens: int) -> None:
     config = VisionConfig(image_px=70, pooling=pooling, stride=stride)  # type: ignore[arg-type]
@@ -43,7 +50,10 @@ IMPOSSIBLE: dict[str, tuple[Callable[[], object], str]] = {
     "patches": (lambda: VisionConfig(image_px=100), "image_px must be a multiple of patch_px, got 100 and 14"),
     "stride": (lambda: VisionConfig(stride=41), "stride must be between 1 and the grid side 40, got 41"),
     "no-stride": (lambda: VisionConfig(stride=0), "got 0"),
-    "conv": (lambda: VisionConfig(kind="conv"), "the conv encoder wants pooling=\"none\" and two channels, got 'average'"),
+    "conv": (
+        lambda: VisionConfig(kind="conv"),
+        "the conv encoder wants pooling=\"none\" and two channels, got 'average'",
+    ),
     "kind": (lambda: VisionConfig(kind="vit"), "kind must be one of tile_vit, conv, got 'vit'"),  # type: ignore[arg-type]
     "fit": (lambda: VisionConfig(fit="crop"), "fit must be one of pad, stretch, got 'crop'"),  # type: ignore[arg-type]
     "pooling": (lambda: VisionConfig(pooling="mean"), "pooling must be one of average, max,"),  # type: ignore[arg-type]

@@ -9,7 +9,9 @@ import pytest
 
 from vigil import errors
 
-CLASSES = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind)}
+CLASSES: dict[str, type[errors.VigilError]] = {
+    name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, errors.VigilError)
+}
 
 
 def printed_tree() -> dict[str, tuple[str | None, int]]:

@@ -133,7 +133,9 @@ HEAVY = "heavy = {'torch', 'numpy', 'av', 'transformers', 'matplotlib'} & set(sy
 
 
 def test_importing_vigil_is_light() -> None:
-    done = run(f"import sys, vigil, vigil.types, vigil.errors, vigil.config; {HEAVY}; sys.exit(str(heavy) if heavy else 0)")
+    done = run(
+        f"import sys, vigil, vigil.types, vigil.errors, vigil.config; {HEAVY}; sys.exit(str(heavy) if heavy else 0)"
+    )
     assert done.returncode == 0, done.stderr
 
 

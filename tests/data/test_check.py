@@ -97,6 +97,16 @@ PLANTED: dict[str, tuple[Record, str, str]] = {
         "words",
         "'The light is different.' does not state its value 'yellow'",
     ),
+    "a value inside another word": (
+        with_replies(GOOD, replace(GOOD.replies[0], text="The light is redder."), *GOOD.replies[1:]),
+        "words",
+        "'The light is redder.' does not state its value 'red'",
+    ),
+    "an alert that fires twice": (
+        with_replies(ALERT, ALERT.replies[0], replace(ALERT.replies[0], time_s=8.0)),
+        "unknown",
+        "'A cat appears.' at 8.0 s was said before, and nothing new is due",
+    ),
     "a reply between two frames": (
         with_replies(ALERT, replace(ALERT.replies[0], time_s=6.4)),
         "grid",

@@ -16,9 +16,7 @@ FOLDER = Path(__file__).parent.parent / "golden"
 TOLERANCE = 1e-4
 """Absolute, in float32."""
 CASES = sorted(
-    path.relative_to(FOLDER).as_posix()
-    for path in FOLDER.glob("*/*.safetensors")
-    if not path.name.startswith("model.")
+    path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*.safetensors") if not path.name.startswith("model.")
 )
 LEAK = "tiny/average_text_prefix.safetensors"
 """The one case whose `logits` look into the future."""

@@ -151,7 +151,12 @@ REFUSED = {
     "positions": ((IDS, FRAMES, PLACES[:1]), {}, ShapeError, r"frame_positions must be \[2, 1\], got \[1, 1\]"),
     "videos": ((IDS, FRAMES[:1], PLACES), {}, ShapeError, r"1 videos for 2 rows: give video_index \[2\]"),
     "index": ((IDS, FRAMES, PLACES), {"video_index": torch.zeros(2).long()}, ConfigError, "goes with features"),
-    "canvas": ((IDS, FRAMES[..., :16], PLACES), {}, ShapeError, r"frames must be \[F, 3, 32, 32\], got \[2, 1, 3, 32, 16\]"),
+    "canvas": (
+        (IDS, FRAMES[..., :16], PLACES),
+        {},
+        ShapeError,
+        r"frames must be \[F, 3, 32, 32\], got \[2, 1, 3, 32, 16\]",
+    ),
     "segments": (
         (IDS, FRAMES, PLACES),
         {"segment_ids": torch.zeros(2, 3).long()},

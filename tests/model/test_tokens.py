@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from fakes import byte_tokenizer, tokenizer_json
+from fakes import Trusting, byte_tokenizer, tokenizer_json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -40,13 +40,6 @@ DISGUISES = (
     "\u2581<|eot_id|>",
 )
 HOSTILE = st.lists(st.one_of(st.text(max_size=8), st.sampled_from(DISGUISES)), max_size=8).map("".join)
-
-
-class Trusting(Tokenizer):
-    """Broken on purpose: encodes text with the library's default, which reads control tokens out of it."""
-
-    def encode(self, text: str) -> list[int]:
-        return list(self._plain.encode(text, add_special_tokens=False).ids)
 
 
 def check_text_is_text(tokenizer: Tokenizer, text: str) -> None:
@@ -151,7 +144,9 @@ def test_a_worked_example_is_spelt_token_for_token() -> None:
     ids += t.silence() + t.frame() + t.silence() + t.frame()
     ids += say(t, "A person fits wheels to a red") + t.frame() + say(t, " tractor.") + t.silence()
     ids += t.frame() + t.silence()
-    ids += t.user("Colour?") + say(t, "R") + t.frame() + say(t, "ed") + t.abandon() + say(t, "Blue") + t.user("<|image|>")
+    ids += (
+        t.user("Colour?") + say(t, "R") + t.frame() + say(t, "ed") + t.abandon() + say(t, "Blue") + t.user("<|image|>")
+    )
     assert spell(ids).replace(IMAGE, "[F]").replace(SILENCE, "[S]") == (
         "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
         "<|start_header_id|>user<|end_header_id|>\n\n<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"

@@ -67,4 +67,4 @@ def test_a_frame_that_is_no_rgb_picture_is_refused(shape: tuple[int, ...]) -> No
     with pytest.raises(ShapeError, match=r"must be uint8 \[H, W, 3\], got uint8"):
         preprocess(np.zeros(shape, np.uint8), VisionConfig(image_px=28, stride=2))
     with pytest.raises(ShapeError, match="got float32"):
-        preprocess(np.zeros((4, 4, 3), np.float32), VisionConfig(image_px=28, stride=2))  # type: ignore[arg-type]
+        preprocess(np.zeros((4, 4, 3), np.float32), VisionConfig(image_px=28, stride=2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -47,9 +47,10 @@ def name(item: Item) -> str:
             return item
 
 
-def drain(inbox: VirtualInbox | WallInbox, dues: Iterator[float] = iter(())) -> list[tuple[str, float]]:
+def drain(inbox: VirtualInbox | WallInbox, dues: Iterable[float] = ()) -> list[tuple[str, float]]:
     """Everything until the end, with its video time; a word is due at each of `dues`, one after another."""
     out: list[tuple[str, float]] = []
+    dues = iter(dues)
     due_s = next(dues, None)
     with inbox:
         while not out or out[-1][0] != "end":
@@ -65,7 +66,7 @@ def drain(inbox: VirtualInbox | WallInbox, dues: Iterator[float] = iter(())) -> 
 
 def test_everything_comes_in_order_of_video_time() -> None:
     inbox = virtual(frames(3), Question("late", at_s=1.5), Question("early", at_s=0.5))
-    assert drain(inbox, iter([0.25, 1.75])) == [
+    assert drain(inbox, [0.25, 1.75]) == [
         ("frame 0", 0.0),
         ("due", 0.25),
         ("early", 0.5),
@@ -79,7 +80,7 @@ def test_everything_comes_in_order_of_video_time() -> None:
 
 def test_at_one_moment_a_frame_comes_before_a_question_and_a_question_before_a_word() -> None:
     inbox = virtual(frames(2), Question("now", at_s=1.0))
-    assert drain(inbox, iter([1.0]))[1:4] == [("frame 1", 1.0), ("now", 1.0), ("due", 1.0)]
+    assert drain(inbox, [1.0])[1:4] == [("frame 1", 1.0), ("now", 1.0), ("due", 1.0)]
 
 
 def test_a_question_at_0_s_comes_before_the_first_frame() -> None:
@@ -88,7 +89,7 @@ def test_a_question_at_0_s_comes_before_the_first_frame() -> None:
 
 def test_questions_for_one_moment_keep_their_order_even_if_asked_later() -> None:
     inbox = virtual(frames(4), Question("a", at_s=0.5), Question("b", at_s=2.5))
-    seen = []
+    seen: list[str] = []
     with inbox:
         while not seen or seen[-1] != "end":
             seen.append(name(inbox.next(None)[0]))
@@ -99,7 +100,7 @@ def test_questions_for_one_moment_keep_their_order_even_if_asked_later() -> None
 
 def test_a_question_after_the_last_frame_is_asked_when_the_video_is_over() -> None:
     inbox = virtual(frames(2), Question("what was it?", at_s=99.0))
-    assert drain(inbox, iter([1.5, 2.5])) == [
+    assert drain(inbox, [1.5, 2.5]) == [
         ("frame 0", 0.0),
         ("frame 1", 1.0),
         ("due", 1.5),

@@ -1,7 +1,7 @@
-"""The laws that only show with threads, each beside a variant that breaks it: 3 neither channel waits, 6 nothing vanishes.
+"""The laws that only show with threads, each beside a broken variant: 3 neither channel waits, 6 nothing vanishes.
 
-No test sleeps: gates hold one thread exactly where the law must show in the other. Only the broken variants, which never
-open their gate, run into its time limit.
+No test sleeps: gates hold one thread exactly where the law must show in the other. Only the broken variants, which
+never open their gate, run into its time limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vigil.stream.inbox import Dropped, Inbox, VirtualInbox, WallInbox
 from vigil.stream.journal import Moment
 from vigil.stream.perceiver import Perceiver
 from vigil.stream.session import Session
-from vigil.types import Ended, Event, FramesDropped, Frame, Say
+from vigil.types import Ended, Event, Frame, FramesDropped, Say
 
 
 class Gate:
@@ -58,13 +58,13 @@ class SlowEyes(ScriptedModel):
 
 
 class SlowMouth(ScriptedModel):
-    """The decoder is held at its second token; only then are the frames from the third on encoded, and open the gate."""
+    """The decoder is held at its second token; only then are later frames encoded, and they open the gate."""
 
     def __init__(self, *script: str, gate: Gate) -> None:
         super().__init__(*script)
         self.gate, self.encoded = gate, 0
 
-    def decode(self, input_ids_T: Tensor, positions_T: Tensor, **rest: object) -> Tensor:  # type: ignore[override]
+    def decode(self, input_ids_T: Tensor, positions_T: Tensor, **rest: object) -> Tensor:
         if self.used == 1:
             self.gate.hold()
         return super().decode(input_ids_T, positions_T, **rest)  # type: ignore[arg-type]
@@ -164,7 +164,7 @@ def flood(gate: Gate, num: int) -> Iterator[tuple[Image, float]]:
 
 
 def watch_flood(*, num: int = 20, close_early: bool = False) -> list[Event]:
-    """Four places in the queue, one frame in the encoder, and the rest has to go. Closing early leaves the gate shut."""
+    """Four places in the queue, one in the encoder, and the rest has to go. Closing early leaves the gate shut."""
     gate = Gate()
     config = StreamConfig(fps=1000.0, queue_frames=4)
     session = Session(SlowEyes(gate=gate, held_frame=0), config=config)

@@ -18,7 +18,7 @@ from vigil.errors import MemoryFull
 from vigil.stream.memory import FrameMemory, TextMemory
 
 
-def frames_FKPH(num: int) -> Tensor:
+def frames(num: int) -> Tensor:
     """Frame i holds the number i everywhere: [F, K=2, P=3, H=4]."""
     return torch.arange(num, dtype=torch.float32).view(num, 1, 1, 1).expand(num, 2, 3, 4).contiguous()
 
@@ -46,7 +46,7 @@ def test_memory_keeps_the_newest_frames_for_any_cut_and_size(cuts: list[int], ca
     memory = FrameMemory(StreamConfig(memory_frames=capacity), num_layers=2)
     done = 0
     for cut in cuts:
-        part = frames_FKPH(done + cut)[done:]
+        part = frames(done + cut)[done:]
         for layer in (0, 1):
             memory.append(layer, part, part)
         gone = memory.publish(range(done, done + cut))
@@ -58,7 +58,7 @@ def test_memory_keeps_the_newest_frames_for_any_cut_and_size(cuts: list[int], ca
 
 def test_nothing_is_readable_before_it_is_published() -> None:
     memory = FrameMemory(StreamConfig(memory_frames=4), num_layers=2)
-    part = frames_FKPH(2)
+    part = frames(2)
     memory.append(0, part, part)
     assert kept(memory) == []
     assert memory.snapshot().views(torch.tensor([5])) == [None, None]
@@ -70,7 +70,7 @@ def test_nothing_is_readable_before_it_is_published() -> None:
 
 def test_a_full_memory_that_may_not_evict_says_what_to_change() -> None:
     memory = FrameMemory(StreamConfig(memory_frames=3, eviction="error"), num_layers=1)
-    part = frames_FKPH(2)
+    part = frames(2)
     memory.append(0, part, part)
     memory.publish()
     with pytest.raises(MemoryFull) as caught:
@@ -85,11 +85,11 @@ def test_a_full_memory_that_may_not_evict_says_what_to_change() -> None:
 def feed(memory: FrameMemory, num: int) -> list[tuple[int, int, int]]:
     """Frames one by one; after each the bytes held, the storage, and where the window starts in it."""
     seen = []
-    for part in frames_FKPH(num).split(1):
+    for part in frames(num).split(1):
         memory.append(0, part, part)
         memory.publish()
         keys = memory.snapshot().layer(0)[0]
-        seen.append((memory.num_bytes, keys.untyped_storage().data_ptr(), keys.storage_offset()))
+        seen.append((memory.num_bytes, keys.untyped_storage().data_ptr(), int(keys.storage_offset())))
     return seen
 
 
@@ -124,7 +124,7 @@ def test_sliding_moves_the_window_once_in_many_frames() -> None:
 
 def test_a_snapshot_is_a_view_and_copies_nothing() -> None:
     memory = FrameMemory(StreamConfig(memory_frames=4), num_layers=1)
-    part = frames_FKPH(3)
+    part = frames(3)
     memory.append(0, part, part)
     memory.publish()
     keys, _ = memory.snapshot().layer(0)
@@ -137,7 +137,7 @@ def test_a_snapshot_is_a_view_and_copies_nothing() -> None:
 
 def test_rows_see_the_frames_at_or_before_them() -> None:
     memory = FrameMemory(StreamConfig(memory_frames=4), num_layers=1)
-    part = frames_FKPH(3)
+    part = frames(3)
     memory.append(0, part, part)
     memory.publish([2, 5, 6])
     after, middle = memory.snapshot().views(torch.tensor([6, 7]))[0], memory.snapshot().views(torch.arange(1, 7))[0]
@@ -158,7 +158,7 @@ def test_rows_see_the_frames_at_or_before_them() -> None:
 # ---- text -----------------------------------------------------------------------------------------------------------
 
 
-def tokens_BKTH(start: int, stop: int) -> Tensor:
+def tokens(start: int, stop: int) -> Tensor:
     """Token i holds the number i everywhere: [1, K=2, T, H=4]."""
     return torch.arange(start, stop, dtype=torch.float32).view(1, 1, -1, 1).expand(1, 2, stop - start, 4)
 
@@ -169,35 +169,35 @@ def numbers(lane: Tensor) -> list[int]:
 
 def test_text_comes_back_in_order_and_may_be_dropped_from_the_middle() -> None:
     memory = TextMemory(8, num_layers=1)
-    memory.extend(0, tokens_BKTH(0, 6), tokens_BKTH(0, 6))
+    memory.extend(0, tokens(0, 6), tokens(0, 6))
     memory.advance(6)
     memory.drop(1, 4)
     assert len(memory) == 3
-    keys, values = memory.extend(0, tokens_BKTH(6, 8), tokens_BKTH(6, 8))
+    keys, values = memory.extend(0, tokens(6, 8), tokens(6, 8))
     assert numbers(keys) == numbers(values) == [0, 4, 5, 6, 7]
 
 
 def test_text_that_was_not_counted_is_overwritten() -> None:
     memory = TextMemory(8, num_layers=1)
-    memory.extend(0, tokens_BKTH(0, 2), tokens_BKTH(0, 2))
+    memory.extend(0, tokens(0, 2), tokens(0, 2))
     assert len(memory) == 0
-    keys, _ = memory.extend(0, tokens_BKTH(5, 7), tokens_BKTH(5, 7))
+    keys, _ = memory.extend(0, tokens(5, 7), tokens(5, 7))
     assert numbers(keys) == [5, 6]
 
 
 def test_a_full_text_lane_says_what_to_change() -> None:
     memory = TextMemory(4, num_layers=1)
-    memory.extend(0, tokens_BKTH(0, 3), tokens_BKTH(0, 3))
+    memory.extend(0, tokens(0, 3), tokens(0, 3))
     memory.advance(3)
     with pytest.raises(MemoryFull, match=r"3 of 4 tokens, and 2 more came\. Raise StreamConfig\.text_tokens\."):
-        memory.extend(0, tokens_BKTH(3, 5), tokens_BKTH(3, 5))
+        memory.extend(0, tokens(3, 5), tokens(3, 5))
 
 
 def test_the_text_lane_is_written_in_place() -> None:
     memory = TextMemory(4, num_layers=1)
     storages = set()
     for i in range(4):
-        keys, _ = memory.extend(0, tokens_BKTH(i, i + 1), tokens_BKTH(i, i + 1))
+        keys, _ = memory.extend(0, tokens(i, i + 1), tokens(i, i + 1))
         memory.advance(1)
         storages.add(keys.untyped_storage().data_ptr())
     assert len(storages) == 1

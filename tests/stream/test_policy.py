@@ -57,7 +57,9 @@ def test_the_default_takes_the_most_likely_token() -> None:
 
 def test_temperature_1_draws_by_probability_and_never_what_is_not_allowed() -> None:
     counts = drawn(Sampler(SamplingConfig(temperature=1.0)), num=4000)
-    assert [round(counts[token] / 4000, 1) for token in range(5)] == pytest.approx([0.5, 0.3, 0.15, 0.05, 0.0], abs=0.06)
+    assert [round(counts[token] / 4000, 1) for token in range(5)] == pytest.approx(
+        [0.5, 0.3, 0.15, 0.05, 0.0], abs=0.06
+    )
     assert counts[4] == 0
 
 

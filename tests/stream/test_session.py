@@ -59,7 +59,7 @@ def test_a_run_of_silence_knows_how_sure_it_was() -> None:
     clock.frame(0.0)
     clock.frame(1.0)
     (run,) = [event for event in clock.events if isinstance(event, Silence)]
-    assert (run.p_silence_mean, run.p_silence_min) == (pytest.approx(0.75), pytest.approx(0.6))
+    assert [run.p_silence_mean, run.p_silence_min] == pytest.approx([0.75, 0.6])
 
 
 # ---- pace and the end of an answer ----------------------------------------------------------------------------------
@@ -97,7 +97,8 @@ def test_an_answer_ends(script: tuple[str, ...], config: dict[str, Any], text: s
     clock = scripted(*script, **config)
     clock.until(30.0)
     (end,) = done(clock.events)
-    assert (end.text, end.finish, end.time_s) == (text, finish, pytest.approx(time_s))
+    assert (end.text, end.finish) == (text, finish)
+    assert end.time_s == pytest.approx(time_s)
 
 
 def test_an_answer_is_open_over_as_many_frames_as_it_takes() -> None:
@@ -220,7 +221,7 @@ def test_a_direct_question_is_answered_by_its_deadline_and_a_standing_one_is_not
 
 
 def test_an_answered_question_has_no_deadline_any_more() -> None:
-    script = (SILENCE, "a", SILENCE, *[Odds("x", 0.9)] * 9)
+    script: list[str | Odds] = [SILENCE, "a", SILENCE, *[Odds("x", 0.9)] * 9]
     clock = scripted(*script, policy=AnswerBy(1.5, Greedy()), tokens_per_s=10.0)
     clock.ask("What?", 0.1)
     for time_s in (1.0, 2.0, 3.0):

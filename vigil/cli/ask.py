@@ -51,10 +51,11 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError("the question is empty. Run vigil ask --help.")
     from vigil.cli.lines import note, write_line
     from vigil.stream.source import open_source, printable
+    from vigil.stream.watch import fitting_fps
 
     with open_source(args.source, fps=args.fps) as first:  # a wrong source is found before the model is loaded
-        duration_s = first.duration_s or 0.0
-    fps = min(args.fps, StreamConfig().memory_frames / max(duration_s, 1e-3))
+        duration_s = first.duration_s
+    fps = fitting_fps(duration_s, StreamConfig(fps=args.fps))
     if fps < args.fps:
         note(f"a long video: read at {fps:.3f} frames per second, so that all of it fits into memory.")
     with open_source(args.source, fps=fps) as source:

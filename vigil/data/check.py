@@ -6,6 +6,7 @@ language model or from anybody's file are held to the same standard.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,14 @@ RULES = {
 }
 _GRAIN_S = 1e-4
 _BALANCE_FROM = 60
+"""Questions of a kind from which on its balance is judged."""
+_STATED_AS = {
+    "never": ("no",),
+    "not there": ("no",),
+    "there": ("there is", "yes"),
+    "no": ("no", "not"),
+    "0": ("zero",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,48 +171,39 @@ def _compare(turn: Turn, expected: list[Due]) -> list[tuple[str, str]]:
     faults: list[tuple[str, str]] = []
     open_dues = list(expected)
     for reply in turn.replies:
-        exact = next(
-            (
-                d
-                for d in open_dues
-                if reply.value.lower() == d.value.lower() and abs(d.time_s - reply.time_s) < _GRAIN_S
-            ),
-            None,
-        )
+        fitting = [wanted for wanted in open_dues if wanted.value.lower() == reply.value.lower()]
+        known = [wanted for wanted in expected if wanted.time_s <= reply.time_s + _GRAIN_S]
+        exact = next((wanted for wanted in fitting if abs(wanted.time_s - reply.time_s) < _GRAIN_S), None)
+        coming = next((wanted for wanted in fitting if wanted.time_s > reply.time_s), None)
+        where = f"{reply.text!r} at {reply.time_s} s"
         if exact:
             open_dues.remove(exact)
-            continue
-        coming = next(
-            (d for d in open_dues if reply.value.lower() == d.value.lower() and d.time_s > reply.time_s), None
-        )
-        known = [d for d in expected if d.time_s <= reply.time_s + _GRAIN_S]
-        past = next((d for d in reversed(known) if d in open_dues and reply.value.lower() == d.value.lower()), None)
-        where = f"{reply.text!r} at {reply.time_s} s"
-        if past and past is known[-1]:
-            faults.append(("late", f"{where} was known at {past.time_s} s"))
-            open_dues.remove(past)
+        elif known and known[-1] in fitting:
+            faults.append(("late", f"{where} was known at {known[-1].time_s} s"))
+            open_dues.remove(known[-1])
         elif coming:
             faults.append(("future", f"{where} is shown at {coming.time_s} s only"))
             open_dues.remove(coming)
         elif not known:
             faults.append(("unknown", f"{where}, when nothing is known or due"))
+        elif known[-1].value.lower() == reply.value.lower():
+            faults.append(("unknown", f"{where} was said before, and nothing new is due"))
         else:
             faults.append(("wrong", f"{where}, but {known[-1].value!r} holds since {known[-1].time_s} s"))
-            open_dues = [d for d in open_dues if d is not known[-1]]
-    return faults + [("missing", f"{d.value!r} is due at {d.time_s} s and never said") for d in open_dues]
+            open_dues = [wanted for wanted in open_dues if wanted is not known[-1]]
+    return faults + [
+        ("missing", f"{wanted.value!r} is due at {wanted.time_s} s and never said") for wanted in open_dues
+    ]
 
 
 def _words(reply: Reply, turn: Turn) -> list[tuple[str, str]]:
     """A value is stated by its own words, by its number word, or by the words that stand for it."""
-    text, value = reply.text.lower(), reply.value
-    if turn.kind == "cue" or not reply.text:
-        return []
-    ways = [value.lower(), *(spoken for (_, v), spoken in SPOKEN.items() if v == value)]
+    value = reply.value
+    ways = [value, *_STATED_AS.get(value, ()), *(words for (_, v), words in SPOKEN.items() if v == value)]
     if value.isdigit() and int(value) < len(NUMBERS):
-        ways += [NUMBERS[int(value)], "zero"] if value == "0" else [NUMBERS[int(value)]]
-    ways += {"never": ["no "], "not there": ["no "], "there": ["there is a", "yes"], "yes": ["yes"]}.get(value, [])
-    ways += ["no ", "no,", "no.", "not "] if value == "no" else []
-    if any(way in text for way in ways):
+        ways.append(NUMBERS[int(value)])
+    is_stated = any(re.search(rf"(?<!\w){re.escape(way)}(?!\w)", reply.text, re.IGNORECASE) for way in ways)
+    if turn.kind == "cue" or is_stated:  # a cue is one word, whatever the value
         return []
     return [("words", f"{reply.text!r} does not state its value {value!r}")]
 

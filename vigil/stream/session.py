@@ -165,9 +165,9 @@ class Session:
         gone = self._frames.publish([position])
         self._journal.saw(perceived.index)
         self._trace("frame", i=perceived.index, t=perceived.time_s, w=min(perceived.arrived_s, now.wall_s))
-        self._trace("ready", i=perceived.index, w=now.wall_s)
+        self._trace("ready", i=perceived.index, t=now.time_s, w=now.wall_s)
         for _ in range(gone):
-            self._trace("evict", i=self._kept.popleft(), w=now.wall_s)
+            self._trace("evict", i=self._kept.popleft(), t=now.time_s, w=now.wall_s)
         self._kept.append(perceived.index)
         if speaking:
             self._note_decision(now, None, "continue")
@@ -209,7 +209,7 @@ class Session:
     def lose(self, dropped: Dropped, now: Moment) -> list[Event]:
         """Report frames that will never be perceived."""
         for index in dropped.indices:
-            self._trace("drop", i=index, w=now.wall_s, why=dropped.reason)
+            self._trace("drop", i=index, t=now.time_s, w=now.wall_s, why=dropped.reason)
         return self._journal.dropped(now, dropped.first_s, dropped.last_s, len(dropped.indices), dropped.reason)
 
     def end(self, now: Moment, reason: EndReason, totals: Totals) -> list[Event]:
@@ -254,7 +254,8 @@ class Session:
         return self._journal.ends(now, self._words.text, status="final", finish=finish)
 
     def _note_decision(self, now: Moment, p_silence: float | None, act: str) -> None:
-        self._trace("decide", w=now.wall_s, vis=self._journal.newest_frame, p=p_silence, act=act)
+        vis = self._journal.newest_frame
+        self._trace("decide", t=now.time_s, w=now.wall_s, vis=vis, p=p_silence, act=act)
 
     def _add(self, ids: list[int]) -> None:
         """Put tokens into the text; the model reads them when the next logits are wanted."""

@@ -166,11 +166,17 @@ def answer(
     return model.tokenizer.decode(said).strip()
 
 
+def fitting_fps(duration_s: float | None, config: StreamConfig) -> float:
+    """The rate (Hz) at which all of a video fits into the frame memory: `config.fps`, or less for a long video."""
+    return min(config.fps, config.memory_frames / duration_s) if duration_s else config.fps
+
+
 def _perceive_all(model: VideoModel, source: SourceSpec, config: StreamConfig) -> list[Perceived]:
     opened = open_source(source, fps=config.fps)
-    if not isinstance(source, Source) and opened.duration_s and opened.duration_s * config.fps > config.memory_frames:
+    fps = fitting_fps(opened.duration_s, config)
+    if fps < config.fps and not isinstance(source, Source):
         opened.close()
-        opened = open_source(source, fps=config.memory_frames / opened.duration_s)
+        opened = open_source(source, fps=fps)
     perceiver = Perceiver(model)
     with opened:
         return [perceiver.perceive(index, frame) for index, frame in enumerate(opened)]
