@@ -185,6 +185,12 @@ def test_a_question_cuts_the_answer_and_is_answered_at_once_on_the_newest_frame(
     assert (cut.text, cut.finish) == ("abcde", "cancel")
 
 
+def test_a_question_that_cuts_an_answer_may_be_met_with_silence() -> None:
+    clock = scripted("ab", SILENCE, "c")
+    assert spell(clock.ask("Why?", 0.3)) == ["say 1.1 b", "ask 1 Why?", "done 1.1 interrupted", "interrupted 0 by 1"]
+    assert clock.until(9.0) == [], "nothing of the old answer is still due"
+
+
 def test_an_interruption_without_a_question_stops_the_answer_and_nothing_else() -> None:
     clock = scripted("abcdef", "gh", SILENCE)
     events = clock.interrupt(0.6)

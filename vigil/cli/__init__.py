@@ -19,6 +19,7 @@ COMMANDS = {
     "watch": "watch a video and print what the model says, as it says it",
     "ask": "answer one question after the whole video",
     "synth": "turn captions into real-time questions and answers",
+    "world": "write scenes of the procedural world, with exact captions",
     "train": "train the small model from scratch",
     "eval": "measure perception, revision and silence",
 }

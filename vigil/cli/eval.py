@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 HELP = f"""\
 usage: vigil eval behaviour [--model NAME] [--split NAME] [--scenes N] [--seed N] [--json]
+       vigil eval causality [--model NAME] [--scenes N] [--json]
        vigil eval log FILE --truth FILE [--json]
 
 Measure perception, revision and silence, with 95 % intervals and the controls
-beside every number. The first runs a model over world scenes of 60 s at 1 fps,
-4 tokens per second; the second scores any event log, whoever wrote it.
+beside every number. "behaviour" runs a model over world scenes of 60 s at 1 fps,
+4 tokens per second. "causality" changes the end of scenes and looks for changes
+before it. "log" scores any event log, whoever wrote it.
 
   --model NAME   nano, a folder, or a hub name (default: nano)
   --before NAME  the same model before real-time training, to compare offline
@@ -63,7 +65,7 @@ SHOWN = (
 def parser() -> Parser:
     """The flags of `vigil eval`."""
     flags = Parser("eval", HELP)
-    flags.add_argument("what", choices=["behaviour", "log"])
+    flags.add_argument("what", choices=["behaviour", "causality", "log"])
     flags.add_argument("file", nargs="?", type=Path, metavar="FILE")
     flags.add_argument("--truth", type=Path, metavar="FILE")
     flags.add_argument("--model", default="nano", metavar="NAME")
@@ -90,9 +92,39 @@ def run(args: argparse.Namespace) -> None:
         result = score_log_file(args.file, args.truth)
     else:
         if args.file is not None:
-            raise ConfigError(f"vigil eval behaviour takes no file, got {args.file}. Run vigil eval --help.")
-        result = _behaviour(args)
-    print(json.dumps(result) if args.json else _table(result))
+            raise ConfigError(f"vigil eval {args.what} takes no file, got {args.file}. Run vigil eval --help.")
+        result = _behaviour(args) if args.what == "behaviour" else _causality(args)
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(map(_line, result.items())) if args.what == "causality" else _table(result))
+
+
+def _causality(args: argparse.Namespace) -> dict[str, Any]:
+    import vigil
+    from vigil.cli.lines import loading
+    from vigil.eval.causality import check_causality
+    from vigil.eval.prove import forward_causality, streaming_trials
+    from vigil.eval.run import BehaviourConfig
+
+    with loading(args.model):
+        model = vigil.load(args.model)
+    config = BehaviourConfig(split=args.split, num_scenes=args.scenes + 1, seed=args.seed, duration_s=10.0)
+    found = {
+        "streaming": check_causality(streaming_trials(model, config)),
+        "forward": forward_causality(model, config),
+        "forward with leak": forward_causality(model, config, leak=True),
+    }
+    return {
+        name: {"violations": c.violations, "trials": c.trials, "upper_bound": c.upper_bound}
+        for name, c in found.items()
+    }
+
+
+def _line(result: tuple[str, dict[str, Any]]) -> str:
+    name, row = result
+    bound = "" if row["upper_bound"] is None else f", rate below {row['upper_bound']:.4f} (95 %)"
+    return f"{name}: {row['violations']} violations in {row['trials']} trials{bound}"
 
 
 def _behaviour(args: argparse.Namespace) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vigil.config import StreamConfig
 from vigil.data.records import Record
 from vigil.data.synthesize import SynthConfig, synthesize
@@ -65,9 +68,17 @@ def scenes(config: BehaviourConfig, *, offline: bool = False) -> Iterator[tuple[
 def run_scene(
     model: VideoModel, scene: Scene, record: Record, *, config: BehaviourConfig, name: str
 ) -> tuple[Log, Truth]:
-    """Watch one scene on the virtual clock, computation free of cost, and write down what happens."""
+    """Watch one scene, and pair what happened with what should have."""
+    log = watch_frames(model, record, render(scene), config=config, name=name)
+    return log, parse_truth(json.dumps(row) for row in truth_of(record, describe(scene)))
+
+
+def watch_frames(
+    model: VideoModel, record: Record, frames_FHWC: NDArray[np.uint8], *, config: BehaviourConfig, name: str
+) -> Log:
+    """Watch frames on the virtual clock, computation free of cost, ask a record's questions, and log what happens."""
     head = HeadRow(
-        v=1, clock="free", w0=0.0, speed=1.0, fps=config.fps, model=name, seed=scene.seed, policy="greedy", cost=None
+        v=1, clock="free", w0=0.0, speed=1.0, fps=config.fps, model=name, seed=config.seed, policy="greedy", cost=None
     )
     writer = LogWriter(head)
     stream = StreamConfig(fps=config.fps, tokens_per_s=config.tokens_per_s)
@@ -75,10 +86,10 @@ def run_scene(
         for turn in record.turns:
             if turn.question:
                 session.ask(turn.question, standing=turn.standing, at_s=turn.ask_s)
-        frames = ((image, index / config.fps) for index, image in enumerate(render(scene)))
+        frames = ((image, index / config.fps) for index, image in enumerate(frames_FHWC))
         for event in session.watch(frames, speed="max"):
             writer.event(event)
-    return writer.log(), parse_truth(json.dumps(row) for row in truth_of(record, describe(scene)))
+    return writer.log()
 
 
 def offline_right(model: VideoModel, scene: Scene, record: Record) -> list[bool]:
