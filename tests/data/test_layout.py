@@ -75,8 +75,8 @@ def world_records(count: int) -> list[tuple[Record, float]]:
     for seed in range(count):
         rng = random.Random(seed)
         scene = sample_scene("val", seed, config=WorldConfig(duration_s=(4.0, 9.0)))
-        for record in synthesize(describe(scene), rng=rng, config=SynthConfig(offline_share=0.0)):
-            found.append((record, rng.choice((2.0, 5.0, 12.0, 30.0))))
+        records = synthesize(describe(scene), rng=rng, config=SynthConfig(offline_share=0.0))
+        found += [(record, rng.choice((2.0, 5.0, 12.0, 30.0))) for record in records]
     return found[:count]
 
 
@@ -113,7 +113,7 @@ def test_law_8_holds_for_a_thousand_samples() -> None:
 
 
 def spelled(sample: Sample) -> str:
-    """The assistant's side of a sample, one character per token: ~ silence, # frame, / self-interruption, $ turn end."""
+    """A sample in few letters: < user, > assistant, ~ silence, # frame, / self-interruption, $ end of turn."""
     text = "".join(SHORT[NAMES[i]] if NAMES.get(i) in SHORT else TOKENIZER.decode([i]) for i in sample.ids)
     return text.replace("user\n\n", "<").replace("assistant\n\n", ">")
 

@@ -187,6 +187,10 @@ def test_the_lag_of_a_frame_runs_from_arrival_to_readable() -> None:
     assert all(0 < lag_s < 5 for lag_s in inbox.totals.lags_s)
 
 
+IDLE_SHARE = 0.02
+"""Most of a core that a waiting session may use."""
+
+
 class Spinning(WallInbox):
     """Broken on purpose: asks again and again instead of sleeping until something comes."""
 
@@ -220,8 +224,8 @@ def cpu_share_while_waiting(kind: type[WallInbox], *, window_s: float = 0.5) -> 
 
 def test_waiting_for_a_frame_costs_nothing() -> None:
     """The best of three windows counts, so that a garbage collection or a busy machine is not taken for waiting."""
-    assert min(cpu_share_while_waiting(WallInbox, window_s=s) for s in (0.5, 0.2, 0.2)) < 0.02
+    assert min(cpu_share_while_waiting(WallInbox, window_s=s) for s in (0.5, 0.2, 0.2)) < IDLE_SHARE
 
 
 def test_the_idle_check_catches_a_busy_loop() -> None:
-    assert cpu_share_while_waiting(Spinning, window_s=0.1) > 0.2
+    assert max(cpu_share_while_waiting(Spinning, window_s=s) for s in (0.1, 0.2)) > IDLE_SHARE
