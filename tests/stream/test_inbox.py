@@ -13,8 +13,9 @@ from fakes import ScriptedModel, frames, picture
 from vigil.config import StreamConfig
 from vigil.errors import ConfigError, SourceLost
 from vigil.stream import inbox as inboxes
-from vigil.stream.inbox import Dropped, Item, Mailbox, VirtualInbox, WallInbox
-from vigil.stream.journal import Moment, Question
+from vigil.stream.clock import VirtualInbox, WallInbox
+from vigil.stream.inbox import Item, Mailbox
+from vigil.stream.journal import Dropped, Moment, Question
 from vigil.stream.perceiver import Perceived, Perceiver
 from vigil.types import Frame
 

@@ -37,7 +37,7 @@ from vigil.config import SamplingConfig, StreamConfig
 from vigil.model import VideoModel
 from vigil.model.tokens import SILENCE, SPECIAL_TOKENS, Tokenizer
 from vigil.stream import watch as drivers
-from vigil.stream.inbox import VirtualInbox
+from vigil.stream.clock import VirtualInbox
 from vigil.stream.journal import Moment
 from vigil.stream.memory import FrameMemory, TextMemory
 from vigil.stream.perceiver import Perceived, Perceiver

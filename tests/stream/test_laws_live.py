@@ -16,8 +16,9 @@ from torch import Tensor
 
 from vigil.config import StreamConfig
 from vigil.stream import watch as drivers
-from vigil.stream.inbox import Dropped, Inbox, VirtualInbox, WallInbox
-from vigil.stream.journal import Moment
+from vigil.stream.clock import VirtualInbox, WallInbox
+from vigil.stream.inbox import Inbox
+from vigil.stream.journal import Dropped, Moment
 from vigil.stream.perceiver import Perceiver
 from vigil.stream.session import Session
 from vigil.types import Ended, Event, Frame, FramesDropped, Say

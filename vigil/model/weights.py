@@ -170,7 +170,7 @@ def mllama_config(raw: Mapping[str, Any]) -> ModelConfig:
     pooling = raw.get("pool_mode", vision.get("merge_mode"))
     plain = pooling is None and "stride" not in raw and raw["model_type"] == "mllama"
     stride = raw.get("stride", vision.get("merge_size", 1 if plain else 4))
-    scaling = text.get("rope_scaling") or {}
+    scaling = text.get("rope_scaling") or text.get("rope_parameters") or {}  # the second since transformers 5
     vocab_size = text["vocab_size"]
     return ModelConfig(
         vision=VisionConfig(
@@ -198,7 +198,7 @@ def mllama_config(raw: Mapping[str, Any]) -> ModelConfig:
             num_kv_heads=text["num_key_value_heads"],
             mlp_width=text["intermediate_size"],
             norm_eps=text.get("rms_norm_eps", 1e-5),
-            rope_theta=text.get("rope_theta", 500_000.0),
+            rope_theta=text.get("rope_theta", scaling.get("rope_theta", 500_000.0)),
             rope_scaling=_rope_scaling(scaling),
             tie_embeddings=bool(text.get("tie_word_embeddings", False)),
         ),

@@ -44,6 +44,16 @@ class Question:
     """Video time at which to ask; None: now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Frames that will never be perceived, one run with one reason."""
+
+    indices: tuple[int, ...]
+    first_s: float
+    last_s: float
+    reason: DropReason
+
+
 @dataclass(slots=True)
 class _Quiet:
     """The run of silence that is going on."""

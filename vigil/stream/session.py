@@ -18,8 +18,8 @@ from vigil.config import StreamConfig
 from vigil.errors import ModelError
 from vigil.model.model import VideoModel
 from vigil.model.tokens import ControlIds, Slot, TextStream, Transcript
-from vigil.stream.inbox import Dropped, Mailbox
-from vigil.stream.journal import Journal, Moment, Question, Totals
+from vigil.stream.inbox import Mailbox
+from vigil.stream.journal import Dropped, Journal, Moment, Question, Totals
 from vigil.stream.memory import FrameMemory, TextMemory
 from vigil.stream.perceiver import Perceived
 from vigil.stream.policy import Greedy, Policy, Sampler, SlotChoice

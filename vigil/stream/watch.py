@@ -15,8 +15,9 @@ from vigil.config import StreamConfig
 from vigil.errors import ModelError
 from vigil.model.model import VideoModel
 from vigil.model.tokens import SILENCE, ControlIds, Transcript
-from vigil.stream.inbox import Dropped, Inbox, Speed, VirtualInbox, WallInbox
-from vigil.stream.journal import Moment, Question
+from vigil.stream.clock import VirtualInbox, WallInbox
+from vigil.stream.inbox import Inbox, Speed
+from vigil.stream.journal import Dropped, Moment, Question
 from vigil.stream.memory import FrameMemory, TextMemory
 from vigil.stream.perceiver import Perceived, Perceiver
 from vigil.stream.policy import Sampler
