@@ -7,12 +7,15 @@ import random
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vigil.data.batch import Batch, collate
 from vigil.data.layout import Layout, Sample
 from vigil.data.records import Record
 from vigil.data.synthesize import synthesize
+from vigil.train.loss import StateIds, target_kinds
 from vigil.train.stages import StageConfig
 from vigil.world.captions import describe
 from vigil.world.chance import Split
@@ -30,16 +33,26 @@ class Step:
     """One per video."""
     records: tuple[Record, ...]
     """One per row."""
+    kinds: Tensor
+    """[B, T]: kind of each token as a target (`vigil.train.loss`)."""
 
 
 class WorldFeed:
     """Draws scenes, asks about them, and lays the conversations out."""
 
     def __init__(
-        self, stage: StageConfig, layout: Layout, *, split: Split = "train", rank: int = 0, num_ranks: int = 1
+        self,
+        stage: StageConfig,
+        layout: Layout,
+        ids: StateIds,
+        *,
+        split: Split = "train",
+        rank: int = 0,
+        num_ranks: int = 1,
     ) -> None:
         self._stage = stage
         self._layout = layout
+        self._ids = ids
         self._split: Split = split
         self._rank = rank
         self._num_videos = max(1, stage.videos_per_step // num_ranks)
@@ -62,7 +75,10 @@ class WorldFeed:
             videos.append(render(scene))
             cells.append(labels(scene))
         batch = collate(videos, rows)
-        return Step(batch, tuple(cells), tuple(records))
+        kinds = torch.zeros_like(batch.labels)
+        for row, (_, sample) in enumerate(rows):
+            kinds[row, : len(sample.ids)] = torch.tensor(target_kinds(sample, self._ids))
+        return Step(batch, tuple(cells), tuple(records), kinds)
 
     def _lay_out(self, record: Record, num_frames: int, rng: random.Random) -> Sample:
         stage = self._stage

@@ -24,7 +24,7 @@ from vigil.model.weights import save
 from vigil.train.checkpoint import load_state, save_state
 from vigil.train.feed import Step, WorldFeed
 from vigil.train.heads import WordHeads
-from vigil.train.loss import weighted_loss
+from vigil.train.loss import StateIds, stage_loss
 from vigil.train.optim import optimisers, share_of_top
 from vigil.train.progress import Progress
 from vigil.train.stages import StageConfig
@@ -46,6 +46,11 @@ class Losses:
     """Share of word targets that are the most likely token, given the true text before them."""
     silence_right: float
 
+    def note(self) -> str:
+        """A few words for people."""
+        loss = float(self.total.detach())
+        return f"loss {loss:.3f}  words {self.word_right:.2f}  things {self.things_right:.2f}"
+
 
 class Trainer:
     """Trains one model through stages."""
@@ -62,6 +67,7 @@ class Trainer:
         self.num_ranks = dist.get_world_size() if dist.is_initialized() else 1
         self.heads = WordHeads(model, model.tokenizer)
         self.layout = Layout(model.tokenizer, image_token_id=model.config.image_token_id)
+        self.ids = StateIds.of(model.tokenizer, image_token_id=model.config.image_token_id)
         self._save_every_s = save_every_s
         self._state = out / "state.safetensors"
         self._modules: dict[str, nn.Module] = {"model": model, "heads": self.heads}
@@ -97,8 +103,8 @@ class Trainer:
         return int(meta["stage"]), int(meta["step"])
 
     def _stage(self, number: int, stage: StageConfig, chosen: list[torch.optim.Optimizer], first: int) -> None:
-        feed = WorldFeed(stage, self.layout, rank=self.rank, num_ranks=self.num_ranks)
-        val = WorldFeed(stage, self.layout, split="val")
+        feed = WorldFeed(stage, self.layout, self.ids, rank=self.rank, num_ranks=self.num_ranks)
+        val = WorldFeed(stage, self.layout, self.ids, split="val")
         saved = time.monotonic()
         params = [p for group in (g for o in chosen for g in o.param_groups) for p in group["params"]]
         with Progress(stage.name, stage.steps, first, quiet=self.rank > 0) as progress:
@@ -114,7 +120,7 @@ class Trainer:
                     for group in optimiser.param_groups:
                         group["lr"] = group["top_lr"] * share
                     optimiser.step()
-                progress.step(step, losses)
+                progress.step(step, losses.note())
                 if self.rank == 0 and (step % 100 == 99 or step + 1 == stage.steps):
                     self._report(stage, step, losses, val, progress.rate)
                 if self.rank == 0 and time.monotonic() - saved > self._save_every_s:
@@ -137,7 +143,7 @@ class Trainer:
             ).logits
             silence_id = model.config.silence_token_id
             assert silence_id is not None
-            loss = weighted_loss(logits, batch.labels, silence_id=silence_id, silence_weight=stage.silence_weight)
+            loss = stage_loss(logits, batch.labels, step.kinds, stage.loss)
             total = total + stage.language_weight * loss
             language = float(loss.detach())
             word, silence = _right(logits.detach(), batch.labels, silence_id)

@@ -6,6 +6,7 @@ than AdamW; AdamW (arXiv 1711.05101).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -73,3 +74,10 @@ def share_of_top(step: int, *, num_steps: int, warmup: int, decay_from: float) -
     rise = min(1.0, (step + 1) / max(1, warmup))
     fall = min(1.0, (num_steps - step) / max(1.0, num_steps * (1 - decay_from)))
     return rise * fall
+
+
+def cosine_share(step: int, *, num_steps: int, warmup: int) -> float:
+    """Learning rate as a share of its top: linear warm-up, then half a cosine down to zero after the last step."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 + 0.5 * math.cos(math.pi * (step + 1 - warmup) / max(1, num_steps - warmup + 1))

@@ -5,10 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from vigil.train.loop import Losses
+from typing import Self
 
 LINE_EVERY_S = 60.0
 
@@ -49,12 +46,10 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def step(self, step: int, losses: Losses) -> None:
-        """Show that a step is done."""
+    def step(self, step: int, note: str) -> None:
+        """Show that a step is done, with a few words on how it went."""
         now = time.monotonic()
         self.rate = (step + 1 - self._first) / max(1e-6, now - self._start)
-        loss = float(losses.total.detach())
-        note = f"loss {loss:.3f}  words {losses.word_right:.2f}  things {losses.things_right:.2f}"
         if self._bar is not None:
             self._bar.update(self._task, completed=step + 1, note=note)
         elif not self._quiet and (now - self._said > LINE_EVERY_S or step + 1 == self._steps):

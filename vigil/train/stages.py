@@ -1,16 +1,37 @@
 """The stages of training, one function each: a plain call that returns a frozen config.
 
 nano goes through three: it learns to see (alignment of vision tokens with word embeddings), to look for what a question
-names (grounding, offline), and to speak in time (real time).
+names (grounding, offline), and to speak in time (real time). A large model goes through the four of arXiv 2606.07639:
+alignment, temporal, offline_sft, realtime_sft; they fit a model of any size.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
+from vigil.config import ModelConfig
 from vigil.data.synthesize import SynthConfig
 from vigil.errors import ConfigError
+from vigil.train.loss import LossConfig
 from vigil.world.scene import WorldConfig
+
+
+SELF_LAYERS = "decoder.layers.(self)"
+"""In `StageConfig.frozen`: all layers of the decoder that do not read frames."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mixture:
+    """Shares of a stage's samples; only their ratios count."""
+
+    text: float = 0.0
+    image: float = 0.0
+    video: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.text, self.image, self.video) < 0 or self.text + self.image + self.video <= 0:
+            raise ConfigError(f"shares must not be negative nor all 0, got {self.text}, {self.image}, {self.video}.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,9 +43,13 @@ class StageConfig:
     world: WorldConfig = field(default_factory=WorldConfig)
     synth: SynthConfig = field(default_factory=SynthConfig)
     frames: tuple[int, int] = (6, 18)
-    """Fewest and most frames of a video; all videos of a step have the same number."""
+    """Fewest and most frames of a video; all videos that a step draws from the world have the same number."""
+    fps: float = 1.0
+    """Frames per second at which video files are read (Hz); a real-time record brings its own rate."""
+    mixture: Mixture = Mixture()
+    """What the samples of files are drawn from."""
     videos_per_step: int = 8
-    """Over all processes."""
+    """Videos, images or texts of one step, over all processes."""
     tokens_per_s: tuple[float, float] = (2.0, 6.0)
     """Range of the speaking pace, drawn for each conversation."""
     jitter: float = 0.25
@@ -33,16 +58,19 @@ class StageConfig:
     """0 trains the vision encoder alone, on what is in each cell."""
     labels_weight: float = 0.2
     """Weight of the auxiliary loss on what is in each cell."""
-    silence_weight: float = 0.3
+    loss: LossConfig = LossConfig(kind="silence", silence_weight=0.3, normalise="weights")
     frozen: tuple[str, ...] = ()
-    """Prefixes of parameter names that this stage leaves as they are."""
+    """Prefixes of parameter names that this stage leaves as they are; `SELF_LAYERS` stands for many."""
     lr: float = 2e-3
     """Top learning rate of AdamW."""
     muon_lr: float = 0.02
+    """Top learning rate of Muon (nano's own stages)."""
     warmup: int = 50
     """Steps of linear warm-up."""
+    decay: Literal["linear", "cosine"] = "linear"
+    """How the learning rate falls to zero."""
     decay_from: float = 0.5
-    """From this share of the steps on, the learning rate falls linearly to zero."""
+    """From this share of the steps on, the learning rate falls; a cosine falls from the end of the warm-up."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +80,16 @@ class StageConfig:
             raise ConfigError(f"frames must rise from 1 or more, got {self.frames}.")
         if not 0 <= self.decay_from <= 1:
             raise ConfigError(f"decay_from must lie in [0, 1], got {self.decay_from}.")
+        if self.fps <= 0 or self.lr <= 0:
+            raise ConfigError(f"fps and lr must be above 0, got {self.fps} and {self.lr}.")
+
+    def freezes(self, name: str, config: ModelConfig) -> bool:
+        """Whether this stage leaves the parameter of that name as it is."""
+        if name.startswith(tuple(prefix for prefix in self.frozen if prefix != SELF_LAYERS)):
+            return True
+        parts = name.split(".")
+        is_layer = parts[:2] == ["decoder", "layers"]
+        return SELF_LAYERS in self.frozen and is_layer and int(parts[2]) not in config.text.cross_layers
 
 
 def vision(steps: int = 2500) -> StageConfig:
@@ -89,3 +127,80 @@ def realtime(steps: int = 4000) -> StageConfig:
 
 NANO = (vision, grounding, realtime)
 """The stages of the model that ships, in order."""
+
+
+def alignment(steps: int = 1000) -> StageConfig:
+    """Learn what pictures are called: vision encoder, projector and cross layers; the text layers stay as they are."""
+    return _paper(
+        "alignment",
+        steps,
+        mixture=Mixture(text=0, image=79, video=21),
+        fps=2.0,
+        frames=(8, 64),
+        lr=2e-5,
+        frozen=("decoder.embed_tokens.", "decoder.norm.", "decoder.lm_head.", SELF_LAYERS),
+    )
+
+
+def temporal(steps: int = 1000) -> StageConfig:
+    """Learn time, on long videos; everything is trained. The paper names neither rate nor frames: these are ours."""
+    return _paper(
+        "temporal", steps, mixture=Mixture(text=0, image=26, video=74), fps=1.0, frames=(8, 256), lr=1e-5, frozen=()
+    )
+
+
+def offline_sft(steps: int = 1000) -> StageConfig:
+    """Learn to follow instructions about whole videos; everything is trained."""
+    return _paper(
+        "offline_sft", steps, mixture=Mixture(text=14, image=44, video=42), fps=1.0, frames=(8, 256), lr=1e-5, frozen=()
+    )
+
+
+def realtime_sft(steps: int = 1000) -> StageConfig:
+    """Learn to speak in time, on top of the offline model; everything is trained."""
+    return _paper(
+        "realtime_sft",
+        steps,
+        mixture=Mixture(text=11, image=29, video=60),
+        fps=1.0,
+        frames=(1, 256),
+        lr=2e-5,
+        frozen=(),
+    )
+
+
+def _paper(
+    name: str,
+    steps: int,
+    *,
+    mixture: Mixture,
+    fps: float,
+    frames: tuple[int, int],
+    lr: float,
+    frozen: tuple[str, ...],
+) -> StageConfig:
+    """What the four have in common: language alone, AdamW, cosine, a tenth of warm-up, arrival jitter of 0.5.
+
+    Source: arXiv 2606.07639.
+    """
+    return StageConfig(
+        name=name,
+        steps=steps,
+        fps=fps,
+        mixture=mixture,
+        frames=frames,
+        lr=lr,
+        frozen=frozen,
+        world=WorldConfig(fps=fps),
+        synth=SynthConfig(fps=fps, offline_share=0.15 if name == "realtime_sft" else 1.0),
+        videos_per_step=32,
+        labels_weight=0.0,
+        loss=LossConfig(),
+        jitter=1.0,
+        warmup=max(1, round(0.1 * steps)),
+        decay="cosine",
+    )
+
+
+PAPER = (alignment, temporal, offline_sft, realtime_sft)
+"""The stages of the released models, in order."""
