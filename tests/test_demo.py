@@ -1,4 +1,4 @@
-"""What the README promises of `vigil watch` without arguments: the shipped model, clip and questions, against the truth."""
+"""What the README promises of `vigil watch` without arguments: the shipped model, clip and questions, and the truth."""
 
 from __future__ import annotations
 

@@ -83,6 +83,10 @@ def test_faults_are_listed_and_end_in_an_error(tmp_path: Path, capsys: pytest.Ca
         (("world:train:0", "--out", "x", "--workers", "0"), ConfigError, "Run vigil synth --help"),
     ],
 )
-def test_wrong_use_is_one_line(words: tuple[str, ...], error: type[Exception], message: str) -> None:
+def test_wrong_use_is_one_line_and_writes_nothing(
+    words: tuple[str, ...], error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
         run(*words)
+    assert not list(tmp_path.iterdir())

@@ -183,8 +183,8 @@ def _scenes(source: str) -> Iterator[DenseCaptions]:
     first, _, last = span.partition("-")
     if not first.isdecimal() or not (last or first).isdecimal():
         raise DataError(f"{source!r} is no range of scenes. Write world:SPLIT:FIRST-LAST, such as world:train:0-999.")
-    for seed in range(int(first), int(last or first) + 1):
-        yield describe(scene_from_id(f"{prefix}:{seed}"))
+    scene_from_id(f"{prefix}:{first}")  # a wrong name is found before anything is written
+    return (describe(scene_from_id(f"{prefix}:{seed}")) for seed in range(int(first), int(last or first) + 1))
 
 
 def _identity(source: str) -> str:

@@ -76,7 +76,13 @@ class Maker:
         self._read_video = read_video
 
     def from_records(
-        self, name: str, records: Sequence[Record], video: Path | None, rng: random.Random, *, scene: Scene | None = None
+        self,
+        name: str,
+        records: Sequence[Record],
+        video: Path | None,
+        rng: random.Random,
+        *,
+        scene: Scene | None = None,
     ) -> Example:
         """Conversations about one video. All records have the same rate, and are all offline or all real-time.
 

@@ -1,7 +1,7 @@
 """Losses of the training stages, chosen by a frozen `LossConfig`.
 
 A target is silence, the first token of a reply (response), the end of a turn, or text. Silence and response are the
-state tokens: they decide whether the model speaks. Uniform weights teach it to stay silent, since most slots are silent.
+state tokens: they decide whether the model speaks. Most slots are silent, so uniform weights teach it to stay silent.
 
 Axes: B rows, T tokens, V vocabulary, N targets.
 """

@@ -109,7 +109,7 @@ class JsonLines:
         name = f"{self.name} line {lines[0][0]}"
         if "messages" in rows[0]:
             return maker.from_messages(name, rows[0]["messages"], lambda image: self._beside(image, name).read_bytes())
-        records = [record_from_json(row, where=f"{self.name} line {at}") for row, (at, _) in zip(rows, lines, strict=True)]
+        records = [record_from_json(row, where=name) for row in rows]
         is_scene = records[0].video.startswith("world:")
         return maker.from_records(name, records, None if is_scene else self._beside(records[0].video, name), rng)
 

@@ -16,7 +16,7 @@ from vigil.errors import ConfigError
 from vigil.train.loss import LossConfig
 from vigil.world.scene import WorldConfig
 
-
+SILENCE_WEIGHTED = LossConfig(kind="silence", silence_weight=0.3, normalise="weights")
 SELF_LAYERS = "decoder.layers.(self)"
 """In `StageConfig.frozen`: all layers of the decoder that do not read frames."""
 
@@ -58,7 +58,7 @@ class StageConfig:
     """0 trains the vision encoder alone, on what is in each cell."""
     labels_weight: float = 0.2
     """Weight of the auxiliary loss on what is in each cell."""
-    loss: LossConfig = LossConfig(kind="silence", silence_weight=0.3, normalise="weights")
+    loss: LossConfig = SILENCE_WEIGHTED
     frozen: tuple[str, ...] = ()
     """Prefixes of parameter names that this stage leaves as they are; `SELF_LAYERS` stands for many."""
     lr: float = 2e-3

@@ -81,7 +81,9 @@ class TarSource:
     def _captioned(entry: _Entry, name: str, maker: Maker) -> Example:
         image = next((ending for ending in IMAGES if ending in entry.members), None)
         if image is None or "txt" not in entry.members:
-            raise DataError(f"{name} has neither .json nor .txt with an image, only {', '.join(sorted(entry.members))}.")
+            raise DataError(
+                f"{name} has neither .json nor .txt with an image, only {', '.join(sorted(entry.members))}."
+            )
         caption = _bytes(entry, "txt", name).decode("utf-8", "replace").strip()
         messages = [
             {"role": "user", "content": [{"image": image}]},
