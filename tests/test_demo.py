@@ -21,8 +21,8 @@ def events() -> list[Event]:
 
 
 def test_it_waits_in_silence_before_it_speaks(events: list[Event]) -> None:
-    first = next(event for event in events if isinstance(event, Silence))
-    assert first.last_s - first.first_s >= 3
+    before = events[: events.index(next(event for event in events if isinstance(event, Done)))]
+    assert max(event.last_s - event.first_s for event in before if isinstance(event, Silence)) >= 3
 
 
 def test_the_last_answer_is_a_revision_that_the_truth_file_confirms(events: list[Event]) -> None:

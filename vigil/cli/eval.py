@@ -29,7 +29,7 @@ before it. "log" scores any event log, whoever wrote it.
 
   --model NAME   nano, a folder, or a hub name (default: nano)
   --before NAME  the same model before real-time training, to compare offline
-                 accuracy (default: none)
+                 accuracy (default: nano-offline for nano, else none)
   --split NAME   train, val or test (default: test)
   --scenes N     how many scenes (default: 200)
   --seed N       number of the first scene (default: 0)
@@ -44,6 +44,8 @@ examples:
 {EXIT_CODES}
 """
 
+BEFORE = {"nano": "nano-offline"}
+"""The bundled checkpoints before real-time training."""
 SHOWN = (
     "speak_f1_2s",
     "false_speech_per_min",
@@ -138,12 +140,13 @@ def _behaviour(args: argparse.Namespace) -> dict[str, Any]:
     config = BehaviourConfig(split=args.split, num_scenes=args.scenes, seed=args.seed)
     pairs, videos = _run_scenes(model, config, args)
     result = report(pairs, videos=videos, tokens_per_s=config.tokens_per_s, seed=args.seed)
-    if args.before:
+    before = args.before or BEFORE.get(args.model)
+    if before:
         from vigil.eval.run import offline_accuracy
 
-        with loading(args.before):
-            before = vigil.load(args.before)
-        result |= offline_accuracy(before, model, config=config)
+        with loading(before):
+            earlier = vigil.load(before)
+        result |= offline_accuracy(earlier, model, config=config)
     return result
 
 

@@ -1,4 +1,4 @@
-"""`vigil train`: the small model from scratch, or one stage on data of any size; both go on where their folder stands."""
+"""`vigil train`: the small model from scratch, or one stage on data of any size; both go on where they were stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes a model as a folder: in our own layout, or in that of the released models (Hugging Face mllama, training names).
+"""Writes a model as a folder: in our own layout, or in that of the released models (mllama, in training names).
 
 Either kind is what `vigil.load` reads.
 """
