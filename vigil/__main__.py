@@ -1,7 +1,5 @@
 """`python -m vigil` is the command `vigil`."""
 
-import sys
+from vigil.cli import program
 
-from vigil.cli import main
-
-sys.exit(main())
+program()

@@ -132,7 +132,7 @@ class Ended(Event):
     dropped: int
     pending: int
     lag_p95_s: float | None = None
-    """95th percentile of frame lag, arrival to readable; None without frames."""
+    """95th percentile of frame lag, arrival to readable, on the wall clock; None on the virtual one."""
     late_s: float = 0.0
     """Virtual clock with a speed: how far the machine fell behind at most."""
 

@@ -59,7 +59,8 @@ WATCH_HELP = """\
 usage: vigil watch [SOURCE] [--ask TEXT]... [--watch-for TEXT]... [OPTIONS]
 
 Watch a video while it plays, and print what the model says, as it says it.
-Type a question and press Enter at any time.
+Type a question and press Enter at any time. One question is open at a time:
+the next one, typed or given, ends the one before.
 
   SOURCE               file, or folder of images (default: the bundled clip)
   --ask TEXT           question asked at 0 s (default: none)

@@ -9,7 +9,7 @@ import pytest
 
 from vigil.cli import synth
 from vigil.data.records import read_records, write_records
-from vigil.errors import ConfigError, DataError
+from vigil.errors import ConfigError, DataError, OutputError, SourceError
 
 EXAMPLES = Path(__file__).parents[1] / "data" / "examples"
 
@@ -75,9 +75,11 @@ def test_faults_are_listed_and_end_in_an_error(tmp_path: Path, capsys: pytest.Ca
     ("words", "error", "message"),
     [
         (("world:train:0-1",), ConfigError, "--out is missing"),
-        (("nowhere.jsonl", "--out", "x"), DataError, "there is no caption file nowhere.jsonl"),
+        (("nowhere.jsonl", "--out", "x"), SourceError, "there is no caption file nowhere.jsonl"),
         (("world:train:a-b", "--out", "x"), DataError, "is no range of scenes"),
-        (("check", "nowhere.jsonl"), DataError, "there is no file nowhere.jsonl"),
+        (("check", "nowhere.jsonl"), SourceError, "there is no file nowhere.jsonl"),
+        (("world:train:5-2", "--out", "x"), DataError, "is no range of scenes"),
+        (("world:train:0-1", "--out", "/dev/null"), OutputError, "/dev/null is no regular file"),
         (("a", "b"), ConfigError, "one CAPTIONS or check FILE is wanted, got a b"),
         (("world:train:0", "--out", "x", "--llm", "http://h/v1"), ConfigError, "--llm and --model go together"),
         (("world:train:0", "--out", "x", "--workers", "0"), ConfigError, "Run vigil synth --help"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from event_logs import HEAD, ask, decide, frame, log_of, say, text_of, tokens
 
-from vigil.errors import DataError
+from vigil.errors import DataError, SourceError
 from vigil.eval.log import log_hash, parse_log, read_log, validate, write_log
 
 LAMP = """\
@@ -154,10 +154,10 @@ def test_a_line_that_breaks_the_format_is_refused_with_what_it_must_be(row: str,
 
 
 def test_a_file_that_is_not_there_or_not_text_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(SourceError, match=r"none\.jsonl cannot be opened: No such file"):
         read_log(tmp_path / "none.jsonl")
     (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is not UTF-8 text"):
         read_log(tmp_path / "bytes.jsonl")
 
 

@@ -16,7 +16,7 @@ from videos import ten
 
 import vigil
 from vigil.config import SamplingConfig, StreamConfig
-from vigil.errors import ModelError, ShapeError, SourceError, SourceLost
+from vigil.errors import GrammarError, ModelError, ShapeError, SourceError, SourceLost
 from vigil.model import VideoModel
 from vigil.model.model import Written
 from vigil.model.tokens import END_OF_TURN, SILENCE, ControlIds, Tokenizer, Transcript
@@ -229,3 +229,33 @@ def test_an_offline_answer_needs_a_tokenizer() -> None:
     model.tokenizer = None
     with pytest.raises(ModelError, match=r"no tokenizer\.json, and an answer needs text"):
         answer(model, pictures(1), "Well?")
+
+
+def test_cancelling_the_asyncio_form_returns_at_once_though_the_source_hangs() -> None:
+    hanging = threading.Event()
+
+    def source() -> Iterator[tuple[Image, float]]:
+        yield from pictures(2)
+        hanging.wait(20.0)
+
+    async def leave_early() -> Session:
+        live = Session(ScriptedModel())
+
+        async def read() -> None:
+            async for _ in live.watch_async(source(), speed="max"):
+                pass
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(read(), timeout=0.3)
+        return live
+
+    live = asyncio.run(leave_early())
+    hanging.set()
+    assert list(live.mailbox.letters) in ([], ["close"])
+
+
+def test_a_session_watches_one_source() -> None:
+    live = Session(ScriptedModel())
+    list(live.watch(pictures(2), speed="max"))
+    with pytest.raises(GrammarError, match="Make a new Session for each source"):
+        list(live.watch(pictures(2), speed="max"))

@@ -37,7 +37,20 @@ def test_the_help_fits_a_screen_and_has_every_flag(module: object) -> None:
 
 
 def test_a_stage_is_trained_from_a_folder_and_its_model_can_be_trained_on(model: Path, tmp_path: Path) -> None:
-    first = ("realtime_sft", "--init", model, "--steps", 2, "--per-step", 2, "--lr", 0.001, "--loss", "focal")
+    first = (
+        "realtime_sft",
+        "--init",
+        model,
+        "--steps",
+        2,
+        "--per-step",
+        2,
+        "--lr",
+        0.001,
+        "--loss",
+        "focal",
+        "--mask-turn-end",
+    )
     run(*first, "--out", tmp_path / "a", "--bf16", "--recompute", "--accumulate", 2)
     assert [step for (step,) in curve(tmp_path / "a", "step")] == [2]
     run(

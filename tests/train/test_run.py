@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
 
 from tests.fakes import TILE_VIT, tiny_config
 from tests.train.tiny import EVERY_STEP, STAGE, begun, curve, run
-from vigil.errors import CheckpointError, ConfigError
+from vigil.errors import CheckpointError, ConfigError, DataError
 from vigil.model import load
 from vigil.train.loss import LossConfig
 from vigil.train.run import RunConfig, make_feed
-from vigil.train.stages import alignment
-
-LOSSES = ("loss",)
+from vigil.train.stages import Mixture, alignment
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_a_run_learns_and_leaves_a_model_that_loads(plain: Path) -> None:
     changed = {name for name, value in trained.state_dict().items() if not torch.equal(value, start.state_dict()[name])}
     assert changed == set(start.state_dict())
     row = json.loads((plain / "train.jsonl").read_text().splitlines()[-1])
-    assert (row["stage"], row["step"], row["samples"], row["skipped"]) == ("realtime_sft", 3, 14, 0)
+    assert (row["stage"], row["step"], row["skipped"]) == ("realtime_sft", 3, 0)
     assert row["lr"] == pytest.approx(STAGE.lr * 0.25)
 
 
@@ -48,13 +48,13 @@ def test_a_run_learns_and_leaves_a_model_that_loads(plain: Path) -> None:
     ids=["unpacked", "accumulated", "recomputed", "bf16"],
 )
 def test_what_only_changes_speed_and_memory_gives_the_same_curve(
-    change: dict[str, bool], tolerance: float, plain: Path, tmp_path: Path
+    change: dict[str, Any], tolerance: float, plain: Path, tmp_path: Path
 ) -> None:
-    config = replace(EVERY_STEP, **change)  # type: ignore[arg-type]
+    config = replace(EVERY_STEP, **change)
     made = run(tmp_path, config=config)
     given = made._feed.step(0)
     assert len(given.parts) == config.accumulate
-    assert (len(given.parts[0].input_ids) > 1) == (not config.pack)
+    assert (given.parts[0].segment_ids is not None) == config.pack
     made.run()
     for now, then in zip(curve(tmp_path), curve(plain), strict=True):
         assert now == pytest.approx(then, abs=tolerance)
@@ -102,21 +102,52 @@ def test_alignment_trains_what_perceives_and_nothing_else(tmp_path: Path) -> Non
 
 def test_broken_examples_are_named_in_the_log_and_the_run_goes_on(tmp_path: Path) -> None:
     talk = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
-    lines = [json.dumps(talk)] * 3 + ["{broken"]
+    lines = [json.dumps(talk)] * 2 + ["{broken", '{"id": 1, "video": 2, "duration_s": 3, "turns": []}']
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
-    run(tmp_path / "out", data=(str(tmp_path / "t.jsonl"),), stage=replace(STAGE, steps=2, videos_per_step=4)).run()
+    run(
+        tmp_path / "out",
+        data=(str(tmp_path / "t.jsonl"),),
+        stage=replace(STAGE, steps=2, videos_per_step=4, mixture=Mixture(text=1, video=1)),
+    ).run()
     rows = [json.loads(line) for line in (tmp_path / "out" / "skipped.jsonl").read_text().splitlines()]
     assert rows
-    assert {row["name"] for row in rows} == {"t.jsonl #3"}
-    assert rows[0]["reason"].startswith("t.jsonl line 4 is not JSON")
+    reasons = {row["name"]: row["reason"] for row in rows}
+    assert reasons.keys() == {"t.jsonl #2", "t.jsonl #3"}
+    assert reasons["t.jsonl #2"].startswith("t.jsonl line 3 is not JSON")
+    assert (
+        reasons["t.jsonl #3"]
+        == "t.jsonl #3 breaks its form (AttributeError: 'int' object has no attribute 'startswith')."
+    )
     samples = [samples for (samples,) in curve(tmp_path / "out", "samples")]
     assert sum(samples) + len(rows) == 8
     assert curve(tmp_path / "out", "skipped")[-1] == (len(rows),)
 
 
+def test_a_run_whose_first_step_finds_nothing_usable_stops_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text("{broken\n" * 4)
+    with pytest.raises(
+        DataError, match=r"not one of the 4 examples of the first step can be used\. The first: t\.jsonl"
+    ):
+        run(tmp_path / "out", data=(str(tmp_path / "t.jsonl"),)).run()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is not None, reason="tensorboard is installed")
+def test_without_tensorboard_the_error_names_the_extra(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r'--tensorboard wants tensorboard\. Run pip install "vigil-video\[train\]"'):
+        run(tmp_path, config=replace(EVERY_STEP, tensorboard=True)).run()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed")
+def test_tensorboard_gets_the_numbers_too(tmp_path: Path) -> None:
+    run(tmp_path, config=replace(EVERY_STEP, tensorboard=True)).run()
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"realtime_sft/loss" in events.read_bytes()
+
+
 def test_a_loss_is_chosen_by_the_stage(tmp_path: Path) -> None:
-    for kind in ("silence", "focal"):
-        loss = LossConfig(kind=kind, alpha_response=3.0)  # type: ignore[arg-type]
+    kinds: tuple[Literal["silence", "focal"], ...] = ("silence", "focal")
+    for kind in kinds:
+        loss = LossConfig(kind=kind, alpha_response=3.0)
         run(tmp_path / kind, stage=replace(STAGE, steps=1, loss=loss)).run()
     assert curve(tmp_path / "silence")[0] != curve(tmp_path / "focal")[0]
 

@@ -92,8 +92,8 @@ def test_offline_questions_are_read_at_the_stage_s_rate_and_thinned_out_evenly(t
     assert [len(example.frames) for example in (slow, fast, few) if example.frames is not None] == [10, 20, 4]
     assert few.frames is not None
     assert fast.frames is not None
-    torch.testing.assert_close(few.frames[0], fast.frames[0])
-    assert float(few.frames[-1].mean()) > float(fast.frames[15].mean())
+    seen = [next(i for i, frame in enumerate(fast.frames) if torch.equal(frame, kept)) for kept in few.frames]
+    assert seen == [0, 4, 12, 16]  # every fourth is kept in passing, and four of those five
     assert evenly(9, 3) == [0, 4, 8]
 
 
@@ -105,6 +105,7 @@ def test_a_long_real_time_video_is_cut_and_later_questions_are_not_asked(tmp_pat
     assert learnt(read(source, 0)) == ["yeslate"]
     cut = read(source, 0, frames=(1, 3))
     assert learnt(cut) == ["yes"]
+    assert "and now" not in byte_tokenizer().decode(cut.samples[0].ids)
     assert cut.frames is not None
     assert len(cut.frames) == 3
 

@@ -1,4 +1,4 @@
-"""Starting points: a new nano, a released checkpoint as found, and a plain Llama-3.2-Vision that becomes a video model."""
+"""Starting points: a released checkpoint as found, and a plain Llama-3.2-Vision that becomes a video model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.fakes import TILE_VIT, tiny_config, tiny_model, tokenizer_json
+from tests.fakes import TILE_VIT, tiny_config, tokenizer_json
 from vigil.config import ModelConfig
 from vigil.errors import ConfigError, ModelError
 from vigil.model import VideoModel
@@ -78,4 +78,3 @@ def test_pooling_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         begin(Start(name=str(GOLDEN), stride=9))
     with pytest.raises(ConfigError, match="nano has no pooling"):
         begin(Start(pooling="max"))
-    assert tiny_model().config.frame_rope

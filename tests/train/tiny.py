@@ -27,11 +27,12 @@ from vigil.train.run import Run, RunConfig, make_feed, process_group
 from vigil.train.stages import StageConfig, realtime_sft
 from vigil.train.start import Begun
 from vigil.types import Frame
+from vigil.world.scene import WorldConfig
 
 SEES_64_PX = tiny_config(replace(CONV, image_px=64))
 """As small, with the canvas on which the world is drawn."""
-EVERY_STEP = RunConfig(log_every=1, save_every=1)
-STAGE = replace(realtime_sft(3), videos_per_step=4, lr=1e-3, warmup=1)
+EVERY_STEP = RunConfig(log_every=1, save_every=2, max_tokens=500)
+STAGE = replace(realtime_sft(3), videos_per_step=4, lr=1e-3, warmup=1, world=WorldConfig(duration_s=(3.0, 6.0)))
 
 
 def frames_of(path: Path, fps: float) -> list[Frame]:

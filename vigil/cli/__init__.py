@@ -5,22 +5,26 @@ To add one: write `vigil/cli/<name>.py` with `parser() -> Parser` and `run(args)
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from typing import NoReturn
 
 from vigil import __version__
-from vigil.errors import ConfigError, VigilError
+from vigil.errors import ConfigError, OutputError, VigilError
 
 COMMANDS = {
     "watch": "watch a video and print what the model says, as it says it",
     "ask": "answer one question after the whole video",
     "synth": "turn captions into real-time questions and answers",
     "world": "write scenes of the procedural world, with exact captions",
-    "train": "train the small model from scratch",
+    "train": "train the small model, or one stage on data of any size",
+    "export": "write a model folder in our layout or the released one",
     "eval": "measure perception, revision and silence",
 }
 
@@ -56,6 +60,11 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. What the user can cause is one line on stderr."""
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()
+    if sys.stdout is None:
+        print("vigil: stdout is closed, so nothing can be said. Open it, or send it to a file.", file=sys.stderr)
+        return BROKEN_PIPE
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows "?"
@@ -70,7 +79,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         abandon_stdout()
         return BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+            raise
+        abandon_stdout()
+        print(f"vigil: the output cannot be written: {error.strerror}. Choose another place.", file=sys.stderr)
+        return OutputError.exit_code
     return 0
+
+
+def program() -> NoReturn:
+    """The command as a process: after it has ended, a late ctrl-C changes neither its output nor its exit code."""
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def abandon_stdout() -> None:

@@ -146,8 +146,21 @@ def _behaviour(args: argparse.Namespace) -> dict[str, Any]:
 
         with loading(before):
             earlier = vigil.load(before)
-        result |= offline_accuracy(earlier, model, config=config)
+        found = offline_accuracy(earlier, model, config=config)
+        fixed = {"oracle": 1.0, "always_silent": 0.0, "always_talk": 0.0}  # a question repeated answers nothing
+        for key in ("offline_accuracy_before", "offline_accuracy_after"):
+            result[key] = found[key]
+            for name, numbers in result["controls"].items():
+                share = fixed.get(name)
+                numbers[key] = found["offline_accuracy_blind"] if share is None else {**found[key], **_all(share)}
+    for numbers in result["controls"].values():
+        numbers["twa_now_oracle"] = result["twa_now_oracle"]
     return result
+
+
+def _all(share: float) -> dict[str, float]:
+    """An estimate without spread."""
+    return {"value": share, "lo": share, "hi": share}
 
 
 def _run_scenes(model: VideoModel, config: BehaviourConfig, args: argparse.Namespace) -> tuple[list[Pair], list[str]]:
@@ -187,7 +200,9 @@ def _table(result: dict[str, Any]) -> str:
             table.add_row(name, _number(own["value"]), _interval(own), str(own["n"]), *others)
     for name in ("twa_now_oracle", "offline_accuracy_before", "offline_accuracy_after"):
         if name in result:
-            table.add_row(name, _number(result[name]["value"]), _interval(result[name]), str(result[name]["n"]))
+            own = result[name]
+            others = [_number(result["controls"][control].get(name, {}).get("value")) for control in controls]
+            table.add_row(name, _number(own["value"]), _interval(own), str(own["n"]), *others)
     text = StringIO()
     Console(file=text, width=max(100, Console(file=sys.stdout).width)).print(table)
     return text.getvalue().rstrip()

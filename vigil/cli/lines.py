@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
-from vigil.cli import abandon_stdout
+from vigil.cli import INTERRUPTED, abandon_stdout
 from vigil.cli.story import Spoken, Story, clock
 from vigil.errors import OutputError
 from vigil.stream.source import printable
@@ -125,12 +128,20 @@ def note(text: str) -> None:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Say on a terminal that a model is being loaded, while it is."""
+    """Say on a terminal that a model is being loaded, while it is.
+
+    Nothing has been written by then, so a ctrl-C ends the program at once: the libraries do not survive one here.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
     is_terminal = sys.stderr.isatty()
     if is_terminal:
         print(f"vigil: loading {printable(name)} ...", end="", file=sys.stderr, flush=True)
     try:
         yield
     finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
         if is_terminal:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)

@@ -77,10 +77,15 @@ def check_writable(path: Path) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is there completely or not at all: temporary file, fsync, rename, fsync of the folder.
 
+    What is no regular file (a pipe, a device, a link) is written straight through, and stays what it is.
+
     Raises:
         OutputError: it could not be written.
     """
     try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_text(text, encoding="utf-8", newline="\n")
+            return
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:

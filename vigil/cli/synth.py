@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from vigil.cli import EXIT_CODES
 from vigil.cli.parser import Parser, count, positive
-from vigil.errors import ConfigError, DataError
+from vigil.errors import ConfigError, DataError, OutputError, SourceError
 
 if TYPE_CHECKING:
     from vigil.data.pipeline import Chunk, ChunkResult, PipelineConfig
@@ -94,6 +94,8 @@ def _write(source: str, args: argparse.Namespace) -> None:
 
     if args.out is None:
         raise ConfigError("--out is missing. Name the JSONL file to write.")
+    if args.out.is_symlink() or (args.out.exists() and not args.out.is_file()):
+        raise OutputError(f"{args.out} is no regular file, and --out replaces what it names. Choose another --out.")
     if bool(args.llm) != bool(args.model):
         raise ConfigError("--llm and --model go together. Give both, or neither for the rules.")
     synth = SynthConfig(fps=args.fps, records_per_video=args.per_video)
@@ -136,8 +138,8 @@ def _check(path: Path, args: argparse.Namespace) -> None:
     from vigil.data.records import read_records
 
     if not path.is_file():
-        raise DataError(f"there is no file {path}. Name a JSONL file of records.")
-    captions = {video.id: video for video in _videos(args.captions, Counter())} if args.captions else {}
+        raise SourceError(f"there is no file {path}. Name a JSONL file of records.")
+    captions = {video.id: video for video in _videos(args.captions, Counter())} if args.captions else _own(path)
     started_s = time.perf_counter()
     problems = check_all(read_records(path), captions)
     number = sum(1 for _ in read_records(path))
@@ -156,6 +158,21 @@ def _check(path: Path, args: argparse.Namespace) -> None:
         raise DataError(f"{path.name} has {len(problems)} faults. They are listed above.")
 
 
+def _own(path: Path) -> dict[str, DenseCaptions]:
+    """Captions of the scenes that records were drawn from, as far as the scene's own length is the record's."""
+    from vigil.data.records import read_records
+    from vigil.world.captions import describe
+    from vigil.world.scene import scene_from_id
+
+    captions: dict[str, DenseCaptions] = {}
+    for record in read_records(path):
+        if record.video.startswith("world:") and record.video not in captions:
+            scene = scene_from_id(record.video)
+            if scene.duration_s == record.duration_s:
+                captions[record.video] = describe(scene)
+    return captions
+
+
 def _report(path: Path, folder: Path) -> None:
     from vigil.data.records import read_records
     from vigil.data.report import measure, write_report
@@ -169,7 +186,7 @@ def _videos(source: str, skipped: Counter[str]) -> Iterable[DenseCaptions]:
         return _scenes(source)
     path = Path(source)
     if not path.is_file():
-        raise DataError(f"there is no caption file {source}. Name a file, or world:SPLIT:FIRST-LAST.")
+        raise SourceError(f"there is no caption file {source}. Name a file, or world:SPLIT:FIRST-LAST.")
     from vigil.data.formats import read_captions
 
     return read_captions(path, skipped=skipped)
@@ -181,7 +198,7 @@ def _scenes(source: str) -> Iterator[DenseCaptions]:
 
     prefix, _, span = source.rpartition(":")
     first, _, last = span.partition("-")
-    if not first.isdecimal() or not (last or first).isdecimal():
+    if not first.isdecimal() or not (last or first).isdecimal() or int(last or first) < int(first):
         raise DataError(f"{source!r} is no range of scenes. Write world:SPLIT:FIRST-LAST, such as world:train:0-999.")
     scene_from_id(f"{prefix}:{first}")  # a wrong name is found before anything is written
     return (describe(scene_from_id(f"{prefix}:{seed}")) for seed in range(int(first), int(last or first) + 1))

@@ -41,6 +41,8 @@ realtime_sft. Stopped at any moment, the same command goes on where it was.
   --max-tokens N       text tokens of a row (default: 8192)
   --lr RATE            top learning rate (default: the stage's)
   --loss NAME          uniform, silence or focal (default: uniform)
+  --normalise BY       divide it by weights or tokens (default: tokens)
+  --mask-turn-end      the end of a turn is not learnt
   --lora RANK          train adapters of this rank (extra lora)
   --bf16               compute in bfloat16
   --recompute          keep less for the backward pass
@@ -71,8 +73,9 @@ def parser() -> Parser:
         flags.add_argument(name, type=count, metavar="N")
     flags.add_argument("--lr", type=positive, metavar="RATE")
     flags.add_argument("--loss", choices=["uniform", "silence", "focal"])
+    flags.add_argument("--normalise", choices=["weights", "tokens"], metavar="BY")
     flags.add_argument("--lora", type=count, metavar="RANK")
-    for name in ("--bf16", "--recompute", "--tensorboard"):
+    for name in ("--mask-turn-end", "--bf16", "--recompute", "--tensorboard"):
         flags.add_argument(name, action="store_true", default=None)
     return flags
 
@@ -154,7 +157,9 @@ def _plan(args: argparse.Namespace, begun: Begun) -> tuple[StageConfig, MixFeed,
         counts = [len(pool.items) for pool in feed.order.pools if not pool.source.name.startswith("world:")]
         steps = max(1, -(-sum(counts) // stage.videos_per_step)) if counts else 1000
         stage = replace(make(steps), **changes)
-    loss = LossConfig(kind=args.loss or "uniform")
+    loss = LossConfig(
+        kind=args.loss or "uniform", normalise=args.normalise or "tokens", learn_turn_end=not args.mask_turn_end
+    )
     if loss.kind == "focal":
         assert begun.tokenizer is not None
         ids = StateIds.of(begun.tokenizer, image_token_id=begun.config.image_token_id)

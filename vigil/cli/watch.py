@@ -31,7 +31,8 @@ HELP = f"""\
 usage: vigil watch [SOURCE] [--ask TEXT]... [--watch-for TEXT]... [OPTIONS]
 
 Watch a video while it plays, and print what the model says, as it says it.
-Type a question and press Enter at any time.
+Type a question and press Enter at any time. One question is open at a time:
+the next one, typed or given, ends the one before.
 
   SOURCE               file, or folder of images (default: the bundled clip)
   --ask TEXT           question asked at 0 s (default: none)
@@ -225,7 +226,7 @@ def write_subtitles(options: Options, story: Story) -> None:
 
 @contextmanager
 def ctrl_c(close: Callable[[], None], restore: Callable[[], None]) -> Iterator[threading.Event]:
-    """The first ctrl-C calls `close`, so that the session ends cleanly; the second ends the program at once.
+    """The first ctrl-C or SIGTERM calls `close`, so that the session ends cleanly; the second ends the program.
 
     `close` runs in a thread of its own, since the main thread may hold the session's lock when the signal comes.
     """
@@ -240,8 +241,9 @@ def ctrl_c(close: Callable[[], None], restore: Callable[[], None]) -> Iterator[t
         was_pressed.set()
         threading.Thread(target=close, name="vigil-close", daemon=True).start()
 
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield was_pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if was_pressed.is_set() else handler)

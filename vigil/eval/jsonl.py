@@ -16,7 +16,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from vigil.errors import DataError
+from vigil.errors import DataError, SourceError
 
 Row = TypeVar("Row")
 
@@ -118,9 +118,11 @@ def read_lines(path: Path) -> list[str]:
     """Read a UTF-8 text file as lines.
 
     Raises:
-        DataError: the file cannot be opened, or is not UTF-8.
+        SourceError: the file cannot be opened. DataError: it is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text: {error}.") from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be opened: {error.strerror}. Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error}.") from error

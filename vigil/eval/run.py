@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from vigil.world.chance import Split
 from vigil.world.render import render
 from vigil.world.scene import Scene, WorldConfig, sample_scene
 
+FOLDS = 5
 FIRST_FRESH_SEED = 1_000_000
 """Test scenes from here on are never run while developing, so that anybody can draw fresh ones."""
 
@@ -105,13 +107,30 @@ def offline_right(model: VideoModel, scene: Scene, record: Record) -> list[bool]
 
 
 def offline_accuracy(before: VideoModel, after: VideoModel, *, config: BehaviourConfig) -> dict[str, Estimate]:
-    """Offline accuracy of two checkpoints on the same questions, resampled by video: paired."""
-    tables: dict[str, list[tuple[float, float]]] = {"offline_accuracy_before": [], "offline_accuracy_after": []}
-    for scene, record in scenes(config, offline=True):
-        for rows, model in zip(tables.values(), (before, after), strict=True):
-            right = offline_right(model, scene, record)
+    """Offline accuracy of two checkpoints on the same questions, resampled by video: paired.
+
+    `offline_accuracy_blind` gives each kind of question its most common answer, fitted on the other four fifths.
+    """
+    names = ("offline_accuracy_before", "offline_accuracy_after", "offline_accuracy_blind")
+    tables: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    asked = list(scenes(config, offline=True))
+    for number, (scene, record) in enumerate(asked):
+        others = [other for n, (_, other) in enumerate(asked) if n % FOLDS != number % FOLDS]
+        answers = (offline_right(before, scene, record), offline_right(after, scene, record), _guessed(record, others))
+        for rows, right in zip(tables.values(), answers, strict=True):
             rows.append((sum(right), len(right)))
     return {name: pooled_share(rows, seed=config.seed) for name, rows in tables.items()}
+
+
+def _guessed(record: Record, others: Sequence[Record]) -> list[bool]:
+    """Whether the most common answer of other records to this kind of question is right."""
+    right = []
+    for turn in record.turns:
+        if turn.question and turn.replies:
+            said = Counter(t.replies[-1].text for r in others for t in r.turns if t.kind == turn.kind and t.replies)
+            guess = normalise(said.most_common(1)[0][0]) if said else ""
+            right.append(guess in {normalise(text) for text in (turn.replies[-1].text, *turn.replies[-1].accept)})
+    return right
 
 
 def keep(folder: Path, scene: Scene, record: Record, log: Log) -> None:

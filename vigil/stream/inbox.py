@@ -21,6 +21,8 @@ from vigil.types import Frame
 Speed = float | Literal["max"]
 Signal = Literal["interrupt", "close", "due", "end"]
 
+JOIN_S = 1.0
+"""How long the end of a stream waits for its workers; one that hangs in a source ends with the process."""
 PERCEIVER = "vigil-perceiver"
 
 Item = Perceived | Question | Dropped | Signal
@@ -88,7 +90,7 @@ class BaseInbox:
             self._stopping = True
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join(timeout=5.0)
+            thread.join(timeout=JOIN_S)
 
     def _restart(self, at_s: float) -> None:
         """Set the run clock, so that it reads `at_s` now."""

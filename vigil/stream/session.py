@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vigil.config import StreamConfig
-from vigil.errors import ModelError
+from vigil.errors import GrammarError, ModelError
 from vigil.model.model import VideoModel
 from vigil.model.tokens import ControlIds, Slot, TextStream, Transcript
 from vigil.stream.inbox import Mailbox
@@ -142,12 +142,18 @@ class Session:
         """The same as `watch`, for asyncio: the event loop stays free between events."""
         from vigil.stream.watch import in_thread
 
-        return in_thread(self.watch(source, speed=speed, live=live))
+        return in_thread(self.watch(source, speed=speed, live=live), self.close)
 
     # ---- core ------------------------------------------------------------------------------------------------
 
     def open(self, now: Moment) -> list[Event]:
-        """Begin: system text, the empty first turn, and its first slot."""
+        """Begin: system text, the empty first turn, and its first slot.
+
+        Raises:
+            GrammarError: the session has begun before.
+        """
+        if self._transcript.slot is not Slot.NONE:
+            raise GrammarError("this session has watched a source already. Make a new Session for each source.")
         self._add(self._transcript.system(self._system))
         self._pin(self._transcript.user(""))
         return self._decide(now)
@@ -202,7 +208,7 @@ class Session:
         if token == self._control.ellipsis:
             self._add(self._transcript.abandon())
             self.due_s = None
-            superseded = self._journal.ends(now, self._words.text, status="superseded", finish="silence")
+            superseded = self._journal.ends(now, self._words.text, status="superseded", finish="cancel")
             return superseded + self._decide(now)
         return self._say(token, now)
 

@@ -111,6 +111,8 @@ def open_source(spec: SourceSpec, *, fps: float) -> Source:
         raise ConfigError(f"fps must be a number above 0, got {fps}.")
     if isinstance(spec, Source):
         return spec
+    if spec == "":
+        raise SourceError("the source's name is empty. Give a file or a folder of images.")
     if isinstance(spec, (str, Path)):
         path = Path(spec)
         name = printable(path.name or str(path))

@@ -6,7 +6,9 @@ Axes: F frames, T tokens.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from vigil.stream.source import SourceSpec
 
 
+ASYNC_AHEAD = 256
+"""Events that may wait for a slow reader in the asyncio form."""
+
+
 def watch(
     source: SourceSpec,
     *,
@@ -49,13 +55,18 @@ def watch(
     Raises:
         SourceError, MediaError, ModelError: the source or the model cannot be opened.
     """
+    return _asked(ask, model, fps).watch(source, speed=speed)
+
+
+def _asked(ask: str | Iterable[str | tuple[float, str]], model: VideoModel | str, fps: float) -> Session:
+    """A session that will be asked these questions."""
     from vigil.model import load
 
     session = Session(load(model) if isinstance(model, str) else model, fps=fps)
     for question in [ask] if isinstance(ask, str) else ask:
         at_s, text = (0.0, question) if isinstance(question, str) else question
         session.ask(text, at_s=at_s)
-    return session.watch(source, speed=speed)
+    return session
 
 
 def watch_async(
@@ -67,13 +78,45 @@ def watch_async(
     speed: Speed = 1.0,
 ) -> AsyncIterator[Event]:
     """The same as `watch`, for asyncio."""
-    return in_thread(watch(source, ask=ask, model=model, fps=fps, speed=speed))
+    session = _asked(ask, model, fps)
+    return session.watch_async(source, speed=speed)
 
 
-async def in_thread(events: Iterator[Event]) -> AsyncIterator[Event]:
-    """Hand events on from a thread, so that the event loop stays free while nothing happens."""
-    while (event := await asyncio.to_thread(next, events, None)) is not None:
-        yield event
+async def in_thread(events: Iterator[Event], close: Callable[[], None]) -> AsyncIterator[Event]:
+    """Hand events on from a thread, so that the event loop stays free while nothing happens.
+
+    Cancelling, or leaving the loop early, calls `close` and returns at once; the thread ends by itself.
+    """
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
+    room = threading.Semaphore(ASYNC_AHEAD)
+    left = threading.Event()
+
+    def put(item: Event | BaseException | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(arrived.put_nowait, item)
+
+    def work() -> None:
+        try:
+            for event in events:
+                put(event)
+                if not left.is_set():
+                    room.acquire()
+            put(None)
+        except BaseException as error:  # noqa: BLE001 - carried over, and raised in the event loop
+            put(error)
+
+    threading.Thread(target=work, name="vigil-events", daemon=True).start()
+    try:
+        while (item := await arrived.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+            room.release()
+    finally:
+        left.set()
+        room.release()
+        close()
 
 
 def drive(session: Session, source: SourceSpec, *, speed: Speed = 1.0, live: bool = False) -> Iterator[Event]:

@@ -80,7 +80,7 @@ class Trainer:
             if number < done_stage:
                 continue
             for name, param in self.model.named_parameters():
-                param.requires_grad_(not name.startswith(stage.frozen))
+                param.requires_grad_(not stage.freezes(name, self.model.config))
             chosen = optimisers(nn.ModuleList([self.model, self.heads]), lr=stage.lr, muon_lr=stage.muon_lr)
             first = 0
             if self._state.is_file() and number == done_stage and done_step > 0:

@@ -5,6 +5,7 @@ Source: LoRA (arXiv 2106.09685).
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from vigil.errors import ConfigError
@@ -14,8 +15,11 @@ TARGETS = r"decoder\.layers\.\d+\.(self_attn|cross_attn|mlp)\.(q|k|v|o|gate|up|d
 """The decoder's matrices."""
 
 
-def add_lora(model: VideoModel, rank: int) -> None:
-    """Freeze all weights and put adapters beside the decoder's matrices. They begin at zero: the model is unchanged.
+def add_lora(model: VideoModel, rank: int, *, seed: int = 0) -> None:
+    """Put adapters beside the decoder's matrices and freeze the rest. They begin at zero: the model is unchanged.
+
+    Args:
+        seed: of the adapters' other halves, which begin at random.
 
     Raises:
         ConfigError: peft is not installed.
@@ -24,9 +28,9 @@ def add_lora(model: VideoModel, rank: int) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise ConfigError('--lora wants peft. Run pip install "vigil-video[lora]".') from error
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS, bias="none"), model)
-    for name, param in model.named_parameters():
-        param.requires_grad_(".lora_" in name)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS, bias="none"), model)
 
 
 def merge_lora(model: VideoModel) -> None:

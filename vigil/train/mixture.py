@@ -167,12 +167,15 @@ class MixFeed:
     def draw(self, k: int) -> Example | Skip:
         """Example k of the run, or why it cannot be used."""
         pool, number = self.order[k]
+        name = f"{pool.source.name} #{number}"
         try:
             rng = random.Random(f"{self.maker.stage.name}:{self.maker.stage.seed}:{k}")
             example = pool.source.read(number, self.maker, rng)
             self.packer.check(example)
         except (VigilError, OSError) as error:
-            return Skip(f"{pool.source.name} #{number}", str(error))
+            return Skip(name, str(error))
+        except (TypeError, ValueError, LookupError, AttributeError) as error:  # a field of the wrong type
+            return Skip(name, f"{name} breaks its form ({type(error).__name__}: {error}).")
         return example
 
     def peek(self, count: int) -> list[Sample]:

@@ -22,7 +22,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from vigil.data.layout import Layout
-from vigil.errors import ConfigError
+from vigil.errors import ConfigError, DataError
 from vigil.model.model import VideoModel
 from vigil.model.weights import save
 from vigil.train import sharding
@@ -137,7 +137,12 @@ class Run:
         self._optimiser = torch.optim.AdamW(trained, lr=stage.lr, betas=(0.9, 0.95), weight_decay=0.0)
 
     def run(self) -> Path:
-        """Train to the end; return the folder of the finished model."""
+        """Train to the end; return the folder of the finished model.
+
+        Raises:
+            DataError: no example of the first step can be used. ConfigError: the folder holds another run.
+            CheckpointError: its state is damaged.
+        """
         self.out.mkdir(parents=True, exist_ok=True)
         finished = self.out / self.stage.name
         first = self._resume()
@@ -156,6 +161,11 @@ class Run:
                 if step + 1 < self.stage.steps:
                     coming = ahead.submit(self._feed.step, step + 1)
                 numbers = self._step(step, given)
+                if step == first and not numbers["samples"]:
+                    raise DataError(
+                        f"not one of the {self.stage.videos_per_step} examples of the first step can be used. "
+                        f"The first: {given.skipped[0].reason}"
+                    )
                 skipped += given.skipped
                 is_last = step + 1 == self.stage.steps
                 if is_last or (step + 1) % self.config.log_every == 0 or (step + 1) % self.config.save_every == 0:
@@ -197,7 +207,7 @@ class Run:
         for name, param in model.named_parameters():
             param.requires_grad_(not self.stage.freezes(name, model.config))
         if self.config.lora_rank:
-            add_lora(model, self.config.lora_rank)
+            add_lora(model, self.config.lora_rank, seed=self.stage.seed)
         if self.config.recompute:
             sharding.recompute(model)
 

@@ -1,7 +1,7 @@
 """The stages of training, one function each: a plain call that returns a frozen config.
 
-nano goes through three: it learns to see (alignment of vision tokens with word embeddings), to look for what a question
-names (grounding, offline), and to speak in time (real time). A large model goes through the four of arXiv 2606.07639:
+nano goes through four: it learns to see (alignment of vision tokens with word embeddings), to look for what a question
+names (grounding, offline), to speak in time (real time), and to keep it up for longer (long). A large model goes through the four of arXiv 2606.07639:
 alignment, temporal, offline_sft, realtime_sft; they fit a model of any size.
 """
 
@@ -125,7 +125,22 @@ def realtime(steps: int = 4000) -> StageConfig:
     return StageConfig(name="realtime", steps=steps, synth=SynthConfig(offline_share=0.15), seed=3)
 
 
-NANO = (vision, grounding, realtime)
+def long(steps: int = 1500) -> StageConfig:
+    """Learn to keep all this up in videos several times longer."""
+    return StageConfig(
+        name="long",
+        steps=steps,
+        synth=SynthConfig(offline_share=0.15),
+        frames=(18, 60),
+        videos_per_step=4,
+        lr=1e-3,
+        muon_lr=0.01,
+        decay_from=0.3,
+        seed=4,
+    )
+
+
+NANO = (vision, grounding, realtime, long)
 """The stages of the model that ships, in order."""
 
 

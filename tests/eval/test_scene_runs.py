@@ -59,8 +59,9 @@ def test_an_offline_answer_is_right_only_if_an_accepted_text_was_said() -> None:
 
 def test_offline_accuracy_is_paired_on_the_same_questions() -> None:
     found = offline_accuracy(ScriptedModel(), ScriptedModel(), config=SHORT)
-    assert set(found) == {"offline_accuracy_before", "offline_accuracy_after"}
-    assert {row["value"] for row in found.values()} == {0.0}
+    assert set(found) == {"offline_accuracy_before", "offline_accuracy_after", "offline_accuracy_blind"}
+    assert found["offline_accuracy_before"]["value"] == found["offline_accuracy_after"]["value"] == 0.0
+    assert found["offline_accuracy_before"]["n"] == found["offline_accuracy_blind"]["n"]
 
 
 def test_a_pooled_share_adds_up_before_it_divides() -> None:
