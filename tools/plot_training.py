@@ -37,7 +37,7 @@ def main() -> None:
     for x, stage in ticks:
         axes.text(x, 0.03, stage, ha="center", color="0.4")
     axes.set(xlabel="step", ylabel="share, validation scenes", ylim=(0, 1.02), xlim=(0, start))
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.1))
+    axes.legend(edgecolor="none", framealpha=1, loc="lower right", bbox_to_anchor=(1, 0.1))
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(picture, dpi=110)
 
