@@ -10,7 +10,7 @@ from vigil.world.stage import NUM_COLUMNS, NUM_LANES, Spot, Thing
 from vigil.world.words import COLOURS, HELD_OUT_PAIRS, SHAPES, phrase
 
 if TYPE_CHECKING:
-    from vigil.world.scene import WorldConfig
+    from vigil.world.config import WorldConfig
 
 NUM_DISTRACTORS = 4
 LONG_AGO = -9

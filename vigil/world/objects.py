@@ -17,7 +17,7 @@ from vigil.world.stage import NUM_COLUMNS, NUM_LANES, Backdrop, Stage
 from vigil.world.words import CLOCK_TIMES, COLUMN_PLACES, HELD_OUT_LAYOUT, LAYOUTS, LIGHTS, MAX_COUNTER, PLACES
 
 if TYPE_CHECKING:
-    from vigil.world.scene import WorldConfig
+    from vigil.world.config import WorldConfig
 
 _READINGS = {
     "light": LIGHTS,
