@@ -195,3 +195,12 @@ def test_the_live_view_is_only_for_a_terminal_that_can_show_it(
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     monkeypatch.setenv("TERM", term)
     assert watch.shows_live(watch.Options(json=as_json)) is expected
+
+
+def test_questions_at_one_moment_are_warned_about(play: Any, picture: str, capsys: pytest.CaptureFixture[str]) -> None:
+    play()
+    assert main(["watch", picture, "--watch-for", "it gets dark", "--watch-for", "it gets bright"]) == 0
+    assert "2 questions at 0 s: each ends the one before" in capsys.readouterr().err
+    play()
+    assert main(["watch", picture, "--ask", "What?", "--ask-at", "3", "Why?"]) == 0
+    assert capsys.readouterr().err == ""

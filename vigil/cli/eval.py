@@ -32,7 +32,8 @@ before it. "log" scores any event log, whoever wrote it.
                  accuracy (default: nano-offline for nano, else none)
   --split NAME   train, val or test (default: test)
   --scenes N     how many scenes (default: 200)
-  --seed N       number of the first scene (default: 0)
+  --seed N       number of the first scene (default: 0; test scenes from
+                 1000000 on were never run while developing)
   --logs DIR     keep each scene's event log and truth there
   --truth FILE   what should have been said
   --json         one JSON object, for other programs

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -140,6 +141,9 @@ def watch(options: Options) -> None:
         check_writable(path)
     options = with_demo(options)
     assert options.source is not None
+    for at_s, number in Counter(question.at_s for question in options.questions).items():
+        if number > 1:
+            note(f"{number} questions at {at_s:g} s: each ends the one before, so only the last of them stays open.")
     story = Story(keep=None if files else 1)
     with open_source(options.source, fps=options.stream.fps) as source:
         printer = printer_for(options, source)

@@ -32,8 +32,6 @@ from vigil.world.render import render
 from vigil.world.scene import Scene, WorldConfig, sample_scene
 
 FOLDS = 5
-FIRST_FRESH_SEED = 1_000_000
-"""Test scenes from here on are never run while developing, so that anybody can draw fresh ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
