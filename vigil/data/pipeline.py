@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import pickle
 import random
 import signal
 from collections import Counter, deque
@@ -28,6 +27,7 @@ from vigil.data.records import Record
 from vigil.data.synthesize import SynthConfig, synthesize
 from vigil.errors import ConfigError
 from vigil.types import DenseCaptions
+from vigil.world.captions import captions_from_json, captions_to_json
 
 Chunk = tuple[int, list[DenseCaptions]]
 _OTHER_EVENTS = 64
@@ -151,14 +151,18 @@ def run_ray(chunks: Iterator[Chunk], config: PipelineConfig) -> Iterator[ChunkRe
         import ray.data
     except ImportError as error:
         raise ConfigError("Ray is not installed. Install the extra: pip install 'vigil-video[scale]'.") from error
-    rows = ray.data.from_items([{"chunk": pickle.dumps(chunk)} for chunk in chunks])
+    rows = ray.data.from_items(
+        [{"number": number, "videos": json.dumps([captions_to_json(v) for v in videos])} for number, videos in chunks]
+    )
     for row in rows.map(partial(_run_row, config=config)).iter_rows():
-        yield pickle.loads(row["result"])
+        yield ChunkResult(row["number"], json.loads(row["lines"]), Counter(json.loads(row["counts"])))
 
 
 def _run_row(row: dict[str, Any], *, config: PipelineConfig) -> dict[str, Any]:
-    """`run_chunk` as Ray calls it; both ways as bytes, which its tables carry unchanged."""
-    return {"result": pickle.dumps(run_chunk(pickle.loads(row["chunk"]), config))}
+    """`run_chunk` as Ray calls it; both ways as JSON, which its tables carry unchanged."""
+    videos = [captions_from_json(video) for video in json.loads(row["videos"])]
+    result = run_chunk((row["number"], videos), config)
+    return {"number": result.number, "lines": json.dumps(result.lines), "counts": json.dumps(result.counts)}
 
 
 def with_other_events(config: SynthConfig, videos: Iterable[DenseCaptions], seed: int) -> SynthConfig:
