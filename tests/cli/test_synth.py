@@ -69,6 +69,21 @@ def test_faults_are_listed_and_end_in_an_error(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(DataError, match=r"bad.jsonl has 1 faults"):
         run("check", tmp_path / "bad.jsonl", "--captions", "world:train:0-9")
     assert "shape: '<|silence|>The" in capsys.readouterr().out
+    with (tmp_path / "bad.jsonl").open("a") as out:
+        out.write('{"id": "cut", "turns"\n[1, 2]\n')
+    with pytest.raises(DataError, match=r"bad.jsonl has 3 faults"):
+        run("check", tmp_path / "bad.jsonl")  # world scenes are their own captions
+    told = capsys.readouterr()
+    last = len(records)
+    assert f"file: shape: bad.jsonl line {last + 1} is not JSON" in told.out
+    assert f"file: shape: bad.jsonl line {last + 2} is not a record" in told.out
+    assert "against their captions" in told.err
+
+
+def test_an_empty_file_is_not_without_fault(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(DataError, match=r"empty\.jsonl holds no record"):
+        run("check", tmp_path / "empty.jsonl")
 
 
 @pytest.mark.parametrize(

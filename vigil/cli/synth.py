@@ -134,15 +134,18 @@ def _model_writer(args: argparse.Namespace, config: PipelineConfig) -> Runner:
 
 
 def _check(path: Path, args: argparse.Namespace) -> None:
-    from vigil.data.check import check_all
+    from vigil.data.check import Problem, check_all
     from vigil.data.records import read_records
 
     if not path.is_file():
         raise SourceError(f"there is no file {path}. Name a JSONL file of records.")
     captions = {video.id: video for video in _videos(args.captions, Counter())} if args.captions else _own(path)
     started_s = time.perf_counter()
-    problems = check_all(read_records(path), captions)
-    number = sum(1 for _ in read_records(path))
+    broken: list[str] = []
+    records = list(read_records(path, broken=broken))
+    if not records and not broken:
+        raise DataError(f"{path.name} holds no record. Name a JSONL file that vigil synth wrote.")
+    problems = [Problem("file", -1, "shape", message) for message in broken] + check_all(records, captions)
     wall_s = time.perf_counter() - started_s
     for problem in problems[:_SHOWN]:
         print(problem)
@@ -153,7 +156,7 @@ def _check(path: Path, args: argparse.Namespace) -> None:
     rules = Counter(problem.rule for problem in problems)
     told = ", ".join(f"{rule} {n}" for rule, n in rules.most_common()) or "no fault"
     against = "against their captions" if captions else "in shape and rate only (no --captions)"
-    print(f"{number} records checked {against} in {wall_s:.1f} s: {told}", file=sys.stderr)
+    print(f"{len(records)} records checked {against} in {wall_s:.1f} s: {told}", file=sys.stderr)
     if problems:
         raise DataError(f"{path.name} has {len(problems)} faults. They are listed above.")
 
@@ -165,7 +168,7 @@ def _own(path: Path) -> dict[str, DenseCaptions]:
     from vigil.world.scene import scene_from_id
 
     captions: dict[str, DenseCaptions] = {}
-    for record in read_records(path):
+    for record in read_records(path, broken=[]):
         if record.video.startswith("world:") and record.video not in captions:
             scene = scene_from_id(record.video)
             if scene.duration_s == record.duration_s:
@@ -177,7 +180,7 @@ def _report(path: Path, folder: Path) -> None:
     from vigil.data.records import read_records
     from vigil.data.report import measure, write_report
 
-    print(f"report: {write_report(measure(read_records(path)), folder)}", file=sys.stderr)
+    print(f"report: {write_report(measure(read_records(path, broken=[])), folder)}", file=sys.stderr)
 
 
 def _videos(source: str, skipped: Counter[str]) -> Iterable[DenseCaptions]:

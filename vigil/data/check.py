@@ -68,7 +68,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.record} turn {self.turn}: {self.rule}: {self.message}"
+        place = self.record if self.turn < 0 else f"{self.record} turn {self.turn}"
+        return f"{place}: {self.rule}: {self.message}"
 
 
 def check(record: Record, captions: DenseCaptions | None, config: CheckConfig | None = None) -> list[Problem]:

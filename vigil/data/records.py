@@ -78,17 +78,33 @@ def _reply(row: dict[str, Any]) -> Reply:
     return Reply(**{**row, "accept": tuple(row.get("accept", ()))})
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """Read records line by line, in the order of the file."""
+def read_records(path: Path, *, broken: list[str] | None = None) -> Iterator[Record]:
+    """Read records line by line, in the order of the file.
+
+    Args:
+        broken: takes a message for each line that is no record; without it such a line is an error.
+
+    Raises:
+        DataError: a line is no record.
+    """
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
-            if line.strip():
-                where = f"{path.name} line {number}"
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise DataError(f"{where} is not JSON: {error}.") from error
-                yield record_from_json(row, where=where)
+            if not line.strip():
+                continue
+            try:
+                yield _parse(line, where=f"{path.name} line {number}")
+            except DataError as error:
+                if broken is None:
+                    raise
+                broken.append(str(error))
+
+
+def _parse(line: str, *, where: str) -> Record:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where} is not JSON: {error}.") from error
+    return record_from_json(row, where=where)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
