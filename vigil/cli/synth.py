@@ -17,6 +17,7 @@ from vigil.errors import ConfigError, DataError, OutputError, SourceError
 
 if TYPE_CHECKING:
     from vigil.data.pipeline import Chunk, ChunkResult, PipelineConfig
+    from vigil.data.records import Record
     from vigil.types import DenseCaptions
 
     Runner = Callable[[Iterator[Chunk], PipelineConfig], Iterator[ChunkResult]]
@@ -123,7 +124,9 @@ def _write(source: str, args: argparse.Namespace) -> None:
     for reason, number in sorted(skipped.items()):
         print(f"  skipped: {number} {reason}", file=sys.stderr)
     if args.report:
-        _report(args.out, args.report)
+        from vigil.data.records import read_records
+
+        _report(read_records(args.out), args.report)
 
 
 def _model_writer(args: argparse.Namespace, config: PipelineConfig) -> Runner:
@@ -139,10 +142,10 @@ def _check(path: Path, args: argparse.Namespace) -> None:
 
     if not path.is_file():
         raise SourceError(f"there is no file {path}. Name a JSONL file of records.")
-    captions = {video.id: video for video in _videos(args.captions, Counter())} if args.captions else _own(path)
     started_s = time.perf_counter()
     broken: list[str] = []
     records = list(read_records(path, broken=broken))
+    captions = {video.id: video for video in _videos(args.captions, Counter())} if args.captions else _own(records)
     if not records and not broken:
         raise DataError(f"{path.name} holds no record. Name a JSONL file that vigil synth wrote.")
     problems = [Problem("file", -1, "shape", message) for message in broken] + check_all(records, captions)
@@ -152,7 +155,7 @@ def _check(path: Path, args: argparse.Namespace) -> None:
     if len(problems) > _SHOWN:
         print(f"... and {len(problems) - _SHOWN} more")
     if args.report:
-        _report(path, args.report)
+        _report(records, args.report)
     rules = Counter(problem.rule for problem in problems)
     told = ", ".join(f"{rule} {n}" for rule, n in rules.most_common()) or "no fault"
     against = "against their captions" if captions else "in shape and rate only (no --captions)"
@@ -161,14 +164,13 @@ def _check(path: Path, args: argparse.Namespace) -> None:
         raise DataError(f"{path.name} has {len(problems)} faults. They are listed above.")
 
 
-def _own(path: Path) -> dict[str, DenseCaptions]:
+def _own(records: Iterable[Record]) -> dict[str, DenseCaptions]:
     """Captions of the scenes that records were drawn from, as far as the scene's own length is the record's."""
-    from vigil.data.records import read_records
     from vigil.world.captions import describe
     from vigil.world.scene import scene_from_id
 
     captions: dict[str, DenseCaptions] = {}
-    for record in read_records(path, broken=[]):
+    for record in records:
         if record.video.startswith("world:") and record.video not in captions:
             scene = scene_from_id(record.video)
             if scene.duration_s == record.duration_s:
@@ -176,11 +178,10 @@ def _own(path: Path) -> dict[str, DenseCaptions]:
     return captions
 
 
-def _report(path: Path, folder: Path) -> None:
-    from vigil.data.records import read_records
+def _report(records: Iterable[Record], folder: Path) -> None:
     from vigil.data.report import measure, write_report
 
-    print(f"report: {write_report(measure(read_records(path, broken=[])), folder)}", file=sys.stderr)
+    print(f"report: {write_report(measure(records), folder)}", file=sys.stderr)
 
 
 def _videos(source: str, skipped: Counter[str]) -> Iterable[DenseCaptions]:

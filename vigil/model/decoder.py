@@ -6,6 +6,7 @@ Axes: B rows, T text tokens, D channels, F frames, P vision tokens of a frame, H
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -78,8 +79,6 @@ class CrossLayer(nn.Module):
 class Decoder(nn.Module):
     """Token ids in, logits out; frames are read through `views`, one per cross layer."""
 
-    freq: Tensor
-
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         text = config.text
@@ -99,7 +98,7 @@ class Decoder(nn.Module):
 
     def rotation(self, positions: Tensor, dtype: torch.dtype) -> Rotation:
         """Cosine and sine of rotary positions. Shapes: [..., T] -> two of [..., T, H]."""
-        return rotation(frequencies(self.config.text).to(positions.device), positions, dtype)
+        return rotation(_frequencies_on(self.config.text, positions.device), positions, dtype)
 
     def forward(
         self,
@@ -131,6 +130,13 @@ class Decoder(nn.Module):
         if self.lm_head is not None:
             return self.lm_head(h)  # type: ignore[no-any-return]
         return F.linear(h, self.embed_tokens.weight[: self.config.text.vocab_size])
+
+
+@lru_cache(maxsize=16)
+def _frequencies_on(text: TextConfig, device: torch.device) -> Tensor:
+    """Rotary frequencies, made once for a model and device; outside inference mode, so that training may use them."""
+    with torch.inference_mode(False):
+        return frequencies(text).to(device)
 
 
 def self_index(text: TextConfig, layer: int) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 from vigil.config import StreamConfig
 from vigil.errors import MemoryFull
 from vigil.model.attention import FrameView
-from vigil.model.model import visible_frames
+from vigil.model.model import Written, visible_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,12 @@ class FrameMemory:
         self._start += gone
         del self._positions[:gone]
         return gone
+
+    def take(self, written: Written, positions: Sequence[int]) -> int:
+        """Store placed frames for every cross layer and publish them; return how many old frames went."""
+        for layer, (keys, values) in enumerate(zip(written.keys, written.values, strict=True)):
+            self.append(layer, keys, values)
+        return self.publish(positions)
 
     def snapshot(self) -> Snapshot:
         """The frames that are readable now."""

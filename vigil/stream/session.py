@@ -165,10 +165,7 @@ class Session:
         position = self._position - 1
         with torch.inference_mode():
             at = torch.tensor([position], device=self.model.device)
-            written = self.model.place_frames(perceived.projected, at)
-            for layer, (keys, values) in enumerate(zip(written.keys, written.values, strict=True)):
-                self._frames.append(layer, keys, values)
-        gone = self._frames.publish([position])
+            gone = self._frames.take(self.model.place_frames(perceived.projected, at), [position])
         self._journal.saw(perceived.index)
         self._trace("frame", i=perceived.index, t=perceived.time_s, w=min(perceived.arrived_s, now.wall_s))
         self._trace("ready", i=perceived.index, t=now.time_s, w=now.wall_s)
@@ -282,17 +279,7 @@ class Session:
         """Feed the pending tokens; logits of what follows them. Shapes: -> [V]."""
         ids, self._pending = self._pending, []
         self._make_text_room(len(ids))
-        device = self.model.device
-        positions_T = torch.arange(self._position - len(ids), self._position, device=device)
-        logits_V = self.model.decode(
-            torch.tensor(ids, device=device),
-            positions_T,
-            cache=self._text,
-            cached_tokens=len(self._text),
-            views=self._frames.snapshot().views(positions_T),
-        )
-        self._text.advance(len(ids))
-        return logits_V
+        return feed(self.model, ids, start=self._position - len(ids), text=self._text, frames=self._frames)
 
     def _make_text_room(self, num_tokens: int) -> None:
         """Drop the oldest text outside the opening messages and the open question, a quarter of the lane at a time."""
@@ -307,6 +294,16 @@ class Session:
         self._question = (start, stop)
         after = max(0, min(lacking - before, len(self._text) - stop))
         self._text.drop(stop, stop + after)
+
+
+def feed(model: VideoModel, ids: list[int], *, start: int, text: TextMemory, frames: FrameMemory) -> Tensor:
+    """Put tokens into the text lane at rotary positions from `start` on; logits of what follows. Shapes: -> [V]."""
+    positions_T = torch.arange(start, start + len(ids), device=model.device)
+    views = frames.snapshot().views(positions_T)
+    fed_T = torch.tensor(ids, device=model.device)
+    logits_V = model.decode(fed_T, positions_T, cache=text, cached_tokens=len(text), views=views)
+    text.advance(len(ids))
+    return logits_V
 
 
 def allowed_tokens(model: VideoModel, *control: int) -> Tensor:

@@ -23,7 +23,7 @@ from vigil.stream.journal import Dropped, Moment, Question
 from vigil.stream.memory import FrameMemory, TextMemory
 from vigil.stream.perceiver import Perceived, Perceiver
 from vigil.stream.policy import Sampler
-from vigil.stream.session import Session, allowed_tokens
+from vigil.stream.session import Session, allowed_tokens, feed
 from vigil.stream.source import Source, open_source
 from vigil.types import EndReason, Event
 
@@ -187,22 +187,15 @@ def answer(
     frames = FrameMemory(config, num_layers=len(model.config.text.cross_layers))
     places = [i for i, token in enumerate(ids) if token == control.image]
     for frame, place in zip(perceived, places, strict=True):
-        written = model.place_frames(frame.projected, torch.tensor([place], device=model.device))
-        for layer, (keys, values) in enumerate(zip(written.keys, written.values, strict=True)):
-            frames.append(layer, keys, values)
-        frames.publish([place])
+        at = torch.tensor([place], device=model.device)
+        frames.take(model.place_frames(frame.projected, at), [place])
     ends = {control.end_of_turn, *([control.silence] if model.tokenizer.has(SILENCE) else [])}
     allowed_V = allowed_tokens(model, *ends)
     capacity = len(ids) + config.max_answer_tokens
     text = TextMemory(capacity, num_layers=model.config.text.num_layers - len(model.config.text.cross_layers))
     said: list[int] = []
     while len(said) < config.max_answer_tokens:
-        feed = [said[-1]] if said else ids
-        positions_T = torch.arange(len(text), len(text) + len(feed), device=model.device)
-        views = frames.snapshot().views(positions_T)
-        fed = torch.tensor(feed, device=model.device)
-        logits_V = model.decode(fed, positions_T, cache=text, cached_tokens=len(text), views=views)
-        text.advance(len(feed))
+        logits_V = feed(model, [said[-1]] if said else ids, start=len(text), text=text, frames=frames)
         token = sampler.pick(logits_V + allowed_V, said)
         if token in ends:
             break

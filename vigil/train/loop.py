@@ -83,11 +83,9 @@ class Trainer:
                 param.requires_grad_(not stage.freezes(name, self.model.config))
             chosen = optimisers(nn.ModuleList([self.model, self.heads]), lr=stage.lr, muon_lr=stage.muon_lr)
             first = 0
-            if self._state.is_file() and number == done_stage and done_step > 0:
+            if number == done_stage and done_step > 0:
                 load_state(self._state, self._modules, chosen)
                 first = done_step
-            elif self._state.is_file() and first == 0 and number == done_stage:
-                load_state(self._state, self._modules, [])
             self._stage(number, stage, chosen, first)
             if self.rank == 0:
                 save(self.model, self.out / stage.name)
@@ -96,7 +94,7 @@ class Trainer:
                 dist.barrier()
 
     def _where(self) -> tuple[int, int]:
-        """Stage and step at which the folder's state stands."""
+        """Stage and step at which the folder's state stands; its weights are loaded."""
         if not self._state.is_file():
             return 0, 0
         meta = load_state(self._state, self._modules, [])
