@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from vigil.data.oracle import Due, due
@@ -156,7 +156,18 @@ def _truth(
         said = [reply for reply in turn.replies if turn.kind not in ("happened", "tally")]
         return faults + [fault for reply in said for fault in _grounded(reply, captions, config)]
     expected = [d for d in expected if d.time_s < end_s or record.offline]
-    return faults + _compare(turn, expected) + [fault for reply in turn.replies for fault in _words(reply, turn)]
+    return (
+        faults
+        + _compare(_by_sentence(turn), expected)
+        + [fault for reply in turn.replies for fault in _words(reply, turn)]
+    )
+
+
+def _by_sentence(turn: Turn) -> Turn:
+    """A recital is judged by its whole sentences, because a colour alone does not tell whose it is."""
+    if turn.kind != "recital":
+        return turn
+    return replace(turn, replies=tuple(replace(reply, value=reply.text) for reply in turn.replies))
 
 
 def _same(turn: Turn) -> list[tuple[str, str]]:

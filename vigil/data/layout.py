@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from vigil.data.recital import LATE_KINDS, Recitation
 from vigil.data.records import Record, Reply, Turn
 from vigil.model.model import IGNORE
 from vigil.model.tokens import ControlIds, Slot, Tokenizer, Transcript
@@ -28,6 +29,8 @@ class Sample:
     """The id again where the model learns it, -100 elsewhere."""
     frame_positions: list[int] = field(default_factory=list)
     """Position of each frame's placeholder, in order of frames."""
+    is_timed: bool = False
+    """What is said depends on which frame came before which word, so that `jitter` leaves it as it is."""
 
 
 class Layout:
@@ -35,7 +38,7 @@ class Layout:
 
     def __init__(self, tokenizer: Tokenizer, *, image_token_id: int) -> None:
         self._tokenizer = tokenizer
-        self._control = ControlIds(tokenizer, image_token_id=image_token_id)
+        self.control = ControlIds(tokenizer, image_token_id=image_token_id)
         self.encode = lru_cache(maxsize=8192)(lambda text: tuple(tokenizer.encode(text)))
 
     def lay_out(self, record: Record, frame_times_s: list[float], *, tokens_per_s: float = 4.0) -> Sample:
@@ -49,11 +52,12 @@ class Layout:
             return self._offline(record, len(frame_times_s))
         walk = _Walk(self, record, tokens_per_s)
         walk.run(frame_times_s)
+        walk.sample.is_timed = any(turn.kind in LATE_KINDS for turn in record.turns)
         return walk.sample
 
     def transcript(self) -> Transcript:
         """A fresh writer of the slot grammar."""
-        return Transcript(self._tokenizer, self._control)
+        return Transcript(self._tokenizer, self.control)
 
     def _offline(self, record: Record, num_frames: int) -> Sample:
         sample, transcript = Sample(), self.transcript()
@@ -63,10 +67,10 @@ class Layout:
                 continue
             asked = transcript.offline(num_frames, turn.question) if first else transcript.user(turn.question)
             first = False
-            _add(sample, asked, self._control.image)
+            _add(sample, asked, self.control.image)
             for token in self.encode(turn.replies[-1].text):
-                _add(sample, transcript.text(token), self._control.image, learn=True)
-            _add(sample, transcript.end(), self._control.image, learn=True)
+                _add(sample, transcript.text(token), self.control.image, learn=True)
+            _add(sample, transcript.end(), self.control.image, learn=True)
         return sample
 
     def jitter(self, sample: Sample, rng: random.Random, *, share: float = 0.5) -> Sample:
@@ -77,14 +81,14 @@ class Layout:
 
         Source: arXiv 2606.07639, arrival jitter.
         """
-        ids, labels, image = list(sample.ids), list(sample.labels), self._control.image
+        ids, labels, image = list(sample.ids), list(sample.labels), self.control.image
         control = {*self._tokenizer.control_ids, image}
-        for i in range(2, len(ids)):
+        for i in range(2, 0 if sample.is_timed else len(ids)):
             inside = all(labels[k] != IGNORE and ids[k] not in control for k in (i - 2, i - 1))
             if ids[i] == image and inside and rng.random() < share:
                 ids[i - 1], ids[i] = ids[i], ids[i - 1]
                 labels[i - 1], labels[i] = labels[i], labels[i - 1]
-        return Sample(ids, labels, [i for i, token in enumerate(ids) if token == image])
+        return Sample(ids, labels, [i for i, token in enumerate(ids) if token == image], sample.is_timed)
 
 
 class _Walk:
@@ -98,6 +102,7 @@ class _Walk:
         self._transcript = layout.transcript()
         self._turn = record.turns[0] if not record.turns[0].question else None
         self._next_reply = 0
+        self._recitation: Recitation | None = None
         self._words: tuple[int, ...] = ()
         self._said = 0
         self._started_s = 0.0
@@ -141,9 +146,12 @@ class _Walk:
         self._add(self._transcript.frame())
         if not speaking:
             self._decide(now_s)
+        elif self._recitation is not None:
+            self._words = self._recitation.mend(self._words[: self._said], now_s + EPSILON_S)
 
     def _hear(self, turn: Turn, now_s: float) -> None:
         self._turn, self._next_reply, self._due_s = turn, 0, None
+        self._recitation = Recitation(turn, self._layout.encode) if turn.kind in LATE_KINDS else None
         self._add(self._transcript.user(turn.question))
         self._decide(now_s)
 
@@ -159,30 +167,34 @@ class _Walk:
             self._due_s = None
 
     def _decide(self, now_s: float) -> None:
-        reply = self._due_reply(now_s)
-        if reply is None:
+        words = self._due_words(now_s)
+        if not words:
             self._add(self._transcript.silence(), learn=True)
             return
-        self._words, self._said, self._started_s = self._layout.encode(reply.text), 0, now_s
-        self._say(self._words[0])
+        self._words, self._said, self._started_s = words, 0, now_s
+        self._say(words[0])
 
     def _say(self, token: int) -> None:
         self._add(self._transcript.text(token), learn=True)
         self._said += 1
         self._due_s = self._started_s + self._said / self._pace
 
-    def _due_reply(self, now_s: float) -> Reply | None:
-        """The reply to start now. Of several that wait, a standing turn says the oldest, a state turn the newest.
-
-        Before the first frame nothing is known, so nothing is said.
-        """
+    def _due_words(self, now_s: float) -> tuple[int, ...]:
+        """Tokens of the reply to start now. Before the first frame nothing is known, so nothing is said."""
         if self._turn is None or not self.sample.frame_positions:
-            return None
-        waiting = [r for r in self._turn.replies[self._next_reply :] if r.time_s <= now_s + EPSILON_S]
+            return ()
+        if self._recitation is not None:
+            return self._recitation.begin(now_s + EPSILON_S)
+        reply = self._due_reply(self._turn, now_s)
+        return () if reply is None else self._layout.encode(reply.text)
+
+    def _due_reply(self, turn: Turn, now_s: float) -> Reply | None:
+        """The reply to start now. Of several that wait, a standing turn says the oldest, a state turn the newest."""
+        waiting = [r for r in turn.replies[self._next_reply :] if r.time_s <= now_s + EPSILON_S]
         if not waiting:
             return None
-        self._next_reply += 1 if self._turn.standing else len(waiting)
-        return waiting[0] if self._turn.standing else waiting[-1]
+        self._next_reply += 1 if turn.standing else len(waiting)
+        return waiting[0] if turn.standing else waiting[-1]
 
     def _overtaken(self, now_s: float) -> bool:
         if self._turn is None:
@@ -191,7 +203,7 @@ class _Walk:
         return any(r.overtakes and r.time_s <= now_s + EPSILON_S for r in coming)
 
     def _add(self, ids: list[int], *, learn: bool = False) -> None:
-        _add(self.sample, ids, self._layout._control.image, learn=learn)
+        _add(self.sample, ids, self._layout.control.image, learn=learn)
 
 
 def _add(sample: Sample, ids: list[int], image: int, *, learn: bool = False) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from vigil.data.recital import LATE_KINDS
 from vigil.data.records import Record, Reply, Turn
 from vigil.errors import DataError
 
@@ -30,10 +31,12 @@ def moss_sample(record: Record, *, words_per_s: float = 30.0) -> dict[str, Any]:
         words_per_s: speaking pace; the released samples have 25 to 37 words between two frames.
 
     Raises:
-        DataError: the record is offline, or its frames do not come once a second.
+        DataError: the record is offline, recites a panel, or its frames do not come once a second.
     """
     if record.offline:
         raise DataError(f"{record.id} is an offline record; the released real-time format has none. Leave it out.")
+    if any(turn.kind in LATE_KINDS for turn in record.turns):
+        raise DataError(f"{record.id} recites a panel; the released format has no words for that. Leave it out.")
     if record.fps != 1.0:
         raise DataError(f"{record.id} has {record.fps} frames per second; the released format has 1. Set fps=1.0.")
     num_frames = max(1, math.ceil(record.duration_s - _EPS))

@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from vigil.data import phrases
 from vigil.data.records import Record, Turn
 from vigil.data.wording import plural_of, say
 from vigil.types import Caption, DenseCaptions
+from vigil.world.words import ITEMS
 
 _GRAIN_S = 1e-6
 Look = Callable[[float], str]
@@ -36,6 +38,8 @@ def due(turn: Turn, record: Record, captions: DenseCaptions) -> list[Due] | None
     first_s = captions.duration_s if record.offline else turn.ask_s
     if turn.standing or turn.kind == "next":
         return _standing(turn, facts, first_s)
+    if turn.question in phrases.ASK_RECITAL:
+        return _recited(facts, first_s, offline=record.offline)
     look = _state_of(turn, facts)
     if look is None:
         return None
@@ -100,6 +104,7 @@ def _state_of(turn: Turn, facts: _Facts) -> Look | None:
         "present": lambda t: _there(facts.spot(noun, t)),
         "seen": lambda t: "yes" if any(facts.is_seen(noun, f) for f in facts.frames_s if f <= t) else "no",
         "colour": lambda t: facts.holds(noun, "colour", t),
+        "item": lambda t: facts.holds(noun, "colour", t),
         "describe": lambda t: _description(facts, t),
         "last_seen": lambda t: _newest([facts.spot(noun, f) for f in facts.frames_s if f <= t]),
         "count": lambda t: facts.holds("objects", "count", t),
@@ -119,6 +124,25 @@ def _state_of(turn: Turn, facts: _Facts) -> Look | None:
             subject, attribute = key
             return partial(facts.holds, subject, attribute) if subject in facts.names(attribute) else lambda _: "never"
     return None
+
+
+def _recited(facts: _Facts, first_s: float, *, offline: bool) -> list[Due]:
+    """Whole sentences: those of all items first, then each as it becomes true."""
+
+    def sentence(item: str, frame_s: float) -> str:
+        return say(phrases.RECITED, item, facts.holds(item, "colour", frame_s))
+
+    opening = [sentence(item, max(f for f in facts.frames_s if f <= first_s)) for item in ITEMS]
+    if offline:
+        return [Due(first_s, " ".join(opening))]
+    later = [(before_s, frame_s) for before_s, frame_s in pairwise(facts.frames_s) if frame_s > first_s]
+    changed = [
+        (now_s, item)
+        for before_s, now_s in later
+        for item in ITEMS
+        if sentence(item, now_s) != sentence(item, before_s)
+    ]
+    return [Due(first_s, text) for text in opening] + [Due(now_s, sentence(item, now_s)) for now_s, item in changed]
 
 
 def _standing(turn: Turn, facts: _Facts, first_s: float) -> list[Due] | None:

@@ -226,6 +226,20 @@ REPLIES = {
 }
 EMPTY = "there is nothing here."
 
+# Questions about the items of a panel; the first recital is asked for in the words of the benchmark.
+ASK_RECITAL = (
+    "State the colour of each item, one sentence per item, in the order A to F.",
+    "State the colour of each item, from A to F.",
+    "Name the colour of each item, one sentence per item, in the order A to F.",
+    "What colour is each item? Go from A to F.",
+)
+ASK_ITEM = (
+    ("What colour is item {noun}?", "Which colour does item {noun} have?", "What colour is item {noun} now?"),
+    ("What colour is item {noun}?", "What colour is item {noun} at the end?"),
+)
+"""While it plays, after the whole video."""
+RECITED = "{noun} is {v}."
+
 # Questions about captions written by people: role -> (while it plays, after the whole video).
 STORY = {
     "now": (("What is happening now?", "What is going on?", "What do you see now?"), ()),

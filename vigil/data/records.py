@@ -41,6 +41,7 @@ class Turn:
     standing: bool = False
     """True: each later reply is an update. False: each later reply revises the one before."""
     replies: tuple[Reply, ...] = ()
+    """Of a "recital" or "item": sentences and since when they are true, from which `data.recital` makes replies."""
     subject: str = ""
     """The thing that the question names; empty if it names none."""
 

@@ -97,14 +97,18 @@ def _value_request(line: Timeline, ask: Ask, rng: random.Random, kind: str) -> T
 
 
 def watch(line: Timeline, ask: Ask, rng: random.Random) -> Turn | None:
-    """Fires at every change of a kind that needs no name, such as a scene cut; half of the kinds asked never come."""
+    """Fires at every change of a kind that needs no name, such as a scene cut; half of the kinds asked never come.
+
+    In a long video every kind may come: then half of the requests are for one of them, the others are not made.
+    """
     later = [e for e in line.happenings if e.frame > ask.first]
     kinds = family(line) & phrases.WATCH_CLAUSES.keys()
     hits = sorted(kinds & {e.kind for e in later})
     misses = sorted(kinds - set(hits))
-    if not hits or not misses:
+    pool = hits if rng.random() < 0.5 else misses
+    if not pool:
         return None
-    kind = _either(rng, hits, misses)
+    kind = rng.choice(pool)
     replies = [told(line, ask, e, table=HAPPENS) for e in later if e.kind == kind]
     return requested(ask, rng, "watch", phrases.WATCH_CLAUSES[kind], replies)
 

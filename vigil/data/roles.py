@@ -54,5 +54,6 @@ ROLE_WEIGHTS = {
     "last": 0.5,
     "next": 0.5,
     "describe": 0.8,
+    "recital": 2.0,
 }
 """How often a role is tried against the others (1 where not listed): questions that name a thing are the hard ones."""

@@ -12,15 +12,17 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from vigil.data.pace import max_wait_s
+from vigil.data.recital import PANEL_ROLES, has_panel
 from vigil.data.records import Record, Turn
 from vigil.data.roles import OFFLINE, ONLINE, ROLE_WEIGHTS
 from vigil.data.stories import STORY_OFFLINE, STORY_ONLINE
 from vigil.data.timeline import Timeline
-from vigil.data.turns import Ask
+from vigil.data.turns import Ask, Role
 from vigil.errors import ConfigError
 from vigil.types import DenseCaptions
 
 _TRIES = 8
+_ASKED = ONLINE | STORY_ONLINE | PANEL_ROLES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +49,7 @@ class SynthConfig:
     """Share of a caption's span that must have been seen before it is said (captions without facts only)."""
     other_events: tuple[str, ...] = ()
     """Sentences from other videos, for requests that are never met (captions without facts only)."""
-    roles: tuple[tuple[str, float], ...] = tuple((name, ROLE_WEIGHTS.get(name, 1.0)) for name in ONLINE | STORY_ONLINE)
+    roles: tuple[tuple[str, float], ...] = tuple((name, ROLE_WEIGHTS.get(name, 1.0)) for name in _ASKED)
     """Roles of real-time questions, and how often each is tried against the others."""
 
     def __post_init__(self) -> None:
@@ -58,9 +60,9 @@ class SynthConfig:
         for name in ("offline_share", "at_start", "second_question", "take_over", "known_after"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie between 0 and 1, got {getattr(self, name)}.")
-        unknown = sorted({name for name, _ in self.roles} - (ONLINE | STORY_ONLINE).keys())
+        unknown = sorted({name for name, _ in self.roles} - _ASKED.keys())
         if unknown or not self.roles:
-            raise ConfigError(f"roles has {unknown or 'nothing'}. Choose from {sorted(ONLINE | STORY_ONLINE)}.")
+            raise ConfigError(f"roles has {unknown or 'nothing'}. Choose from {sorted(_ASKED)}.")
 
 
 def synthesize(captions: DenseCaptions, *, rng: random.Random, config: SynthConfig = SynthConfig()) -> list[Record]:
@@ -94,7 +96,7 @@ def synthesize(captions: DenseCaptions, *, rng: random.Random, config: SynthConf
 def _offline_turns(line: Timeline, rng: random.Random) -> list[Turn]:
     """One to three questions after the whole video, each of another kind."""
     ask = Ask(newest=line.num_frames - 1, time_s=line.captions.duration_s, offline=True)
-    roles = STORY_OFFLINE if line.told else OFFLINE
+    roles = _roles(line, offline=True)
     turns: list[Turn] = []
     for name in rng.sample(sorted(roles), k=min(len(roles), 5)):
         turn = roles[name](line, ask, rng)
@@ -129,7 +131,7 @@ def _turns(line: Timeline, rng: random.Random, config: SynthConfig) -> list[Turn
 
 
 def _one_turn(line: Timeline, ask: Ask, rng: random.Random, config: SynthConfig) -> Turn | None:
-    roles = STORY_ONLINE if line.told else ONLINE
+    roles = _roles(line, offline=False)
     names = [name for name, _ in config.roles if name in roles]
     weights = [weight for name, weight in config.roles if name in roles]
     for name in rng.choices(names, weights, k=_TRIES) if names else ():
@@ -137,6 +139,15 @@ def _one_turn(line: Timeline, ask: Ask, rng: random.Random, config: SynthConfig)
         if turn and (not turn.standing or max_wait_s(turn, config.words_per_s) <= config.max_wait_s):
             return turn
     return None
+
+
+def _roles(line: Timeline, *, offline: bool) -> dict[str, Role]:
+    """What can be asked about this kind of video."""
+    if has_panel(line):
+        return PANEL_ROLES
+    if line.told:
+        return STORY_OFFLINE if offline else STORY_ONLINE
+    return OFFLINE if offline else ONLINE
 
 
 def _ask_after(line: Timeline, newest: int) -> Ask:

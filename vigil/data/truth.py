@@ -5,9 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+from vigil.data.phrases import RECITED
 from vigil.data.records import Record, Turn
 from vigil.data.timeline import Timeline
+from vigil.data.wording import say
 from vigil.types import DenseCaptions
+from vigil.world.words import ITEMS
 
 _COUNTS = frozenset({"count", "count_named", "times"})
 
@@ -18,7 +21,7 @@ def truth_of(record: Record, captions: DenseCaptions) -> list[dict[str, Any]]:
     Question n is turn n: "q1" is the first, turn 0 the silent opening. A value holds from the frame that first shows it
     to the next value, or to the end of the turn. An event lasts as long as the captions that begin on its frame.
     Nothing is due in a `null` span: before the first question, and in turns in which what was asked for never happens.
-    The role of an alert for a thing that never appears is "alert_absent".
+    The role of an alert for a thing that never appears is "alert_absent". A recital is one question per item: "q1.A".
     """
     line = Timeline(captions, record.fps)
     ends = [*(after.ask_s for after in record.turns[1:]), record.duration_s]
@@ -26,6 +29,9 @@ def truth_of(record: Record, captions: DenseCaptions) -> list[dict[str, Any]]:
     nulls: list[dict[str, Any]] = []
     for number, (turn, end_s) in enumerate(zip(record.turns, ends, strict=True)):
         q = f"q{number}"
+        if turn.kind == "recital":
+            rows += _recited(q, turn, line, end_s)
+            continue
         kind = _kind(turn, offline=record.offline)
         if turn.question:
             rows.append(_question_row(q, turn, kind, end_s))
@@ -40,6 +46,22 @@ def truth_of(record: Record, captions: DenseCaptions) -> list[dict[str, Any]]:
             else:
                 rows.append({"k": "val", "q": q, "from": from_s, "to": to_s, "v": reply.value, "alias": texts})
     return rows + nulls
+
+
+def _recited(q: str, turn: Turn, line: Timeline, end_s: float) -> list[dict[str, Any]]:
+    """One question per item, named "<q>.<item>" as the claims about it are."""
+    rows: list[dict[str, Any]] = []
+    for item in ITEMS:
+        name = f"{q}.{item}"
+        rows.append({**_question_row(name, turn, "state", end_s), "named": True})
+        shown = line.changes(item, "colour")
+        spans = [(line.time_of(frame), v) for frame, v in shown]
+        for (shown_s, v), (past_s, _) in pairwise([*spans, (end_s, "")]):
+            from_s, to_s = max(shown_s, turn.ask_s), min(past_s, end_s)
+            if v and (from_s < to_s or from_s == to_s == end_s):
+                alias = [say(RECITED, item, v)]
+                rows.append({"k": "val", "q": name, "from": from_s, "to": to_s, "v": v, "alias": alias})
+    return rows
 
 
 def _question_row(q: str, turn: Turn, kind: str, until_s: float) -> dict[str, Any]:

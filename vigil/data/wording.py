@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from vigil.data import phrases
 from vigil.data.phrases import NUMBERS, PLACES, SPOKEN
 from vigil.types import DenseCaptions
+from vigil.world.words import ITEMS, PANEL_COLOURS
 
 _IRREGULAR = {
     "mouse": "mice",
@@ -173,6 +174,18 @@ def all_texts(words: Words) -> Iterator[str]:
             yield from (say(template, things[i % len(things)], value) for i, value in enumerate(values))
         if not about_thing and not about_value:
             yield say(template)
+    yield from _panel_texts()
+
+
+def _panel_texts() -> Iterator[str]:
+    """What is asked and said about a panel; every item with every colour."""
+    colours = tuple(PANEL_COLOURS)
+    yield from phrases.ASK_RECITAL
+    yield from (say(template, item) for group in phrases.ASK_ITEM for template in group for item in ITEMS)
+    yield from (say(phrases.RECITED, item, colour) for item in ITEMS for colour in colours)
+    for first in range(len(colours)):
+        named = zip(ITEMS, (*colours, *colours)[first:], strict=False)
+        yield " ".join(say(phrases.RECITED, item, colour) for item, colour in named)
 
 
 def _templates() -> Iterator[str]:

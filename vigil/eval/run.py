@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,21 +16,16 @@ from vigil.data.records import Record
 from vigil.data.synthesize import SynthConfig, synthesize
 from vigil.data.truth import truth_of
 from vigil.errors import ConfigError
-from vigil.eval.behaviour import Estimate, pooled_share
 from vigil.eval.log import Log, write_log
 from vigil.eval.rows import HeadRow
-from vigil.eval.text import normalise
 from vigil.eval.truth import Truth, parse_truth
 from vigil.eval.writer import LogWriter
 from vigil.model.model import VideoModel
 from vigil.stream.session import Session
-from vigil.stream.watch import answer
 from vigil.world.captions import describe
 from vigil.world.chance import Split
 from vigil.world.render import render
 from vigil.world.scene import Scene, WorldConfig, sample_scene
-
-FOLDS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,18 +38,22 @@ class BehaviourConfig:
     """Number of the first scene."""
     duration_s: float = 60.0
     fps: float = 1.0
-    tokens_per_s: float = 4.0
+    tokens_per_s: float = 8.0
     world: WorldConfig = field(default_factory=WorldConfig)
+    roles: tuple[str, ...] = ()
+    """Kinds of question asked; empty: all, in the shares of the training data."""
 
     def __post_init__(self) -> None:
         if self.num_scenes < 1:
             raise ConfigError(f"num_scenes must be at least 1, got {self.num_scenes}.")
 
 
-def scenes(config: BehaviourConfig, *, offline: bool = False) -> Iterator[tuple[Scene, Record]]:
-    """The scenes of a setting, each with one conversation about it."""
+def scenes(config: BehaviourConfig) -> Iterator[tuple[Scene, Record]]:
+    """The scenes of a setting, each with one conversation about it; scenes that give nothing to ask are passed over."""
     world = replace(config.world, fps=config.fps, duration_s=(config.duration_s, config.duration_s))
-    synth = SynthConfig(fps=config.fps, offline_share=float(offline), records_per_video=1)
+    synth = SynthConfig(fps=config.fps, offline_share=0.0, records_per_video=1)
+    if config.roles:
+        synth = replace(synth, roles=tuple((role, 1.0) for role in config.roles), second_question=0.0)
     number, found = config.seed, 0
     while found < config.num_scenes:
         scene = sample_scene(config.split, number, config=world)
@@ -90,45 +88,6 @@ def watch_frames(
         for event in session.watch(frames, speed="max"):
             writer.event(event)
     return writer.log()
-
-
-def offline_right(model: VideoModel, scene: Scene, record: Record) -> list[bool]:
-    """Whether each offline question of a record is answered with an accepted text."""
-    right = []
-    for turn in record.turns:
-        if turn.question and turn.replies:
-            frames = ((image, index / record.fps) for index, image in enumerate(render(scene)))
-            said = answer(model, frames, turn.question, fps=record.fps)
-            accepted = {normalise(text) for text in (turn.replies[-1].text, *turn.replies[-1].accept)}
-            right.append(normalise(said) in accepted)
-    return right
-
-
-def offline_accuracy(before: VideoModel, after: VideoModel, *, config: BehaviourConfig) -> dict[str, Estimate]:
-    """Offline accuracy of two checkpoints on the same questions, resampled by video: paired.
-
-    `offline_accuracy_blind` gives each kind of question its most common answer, fitted on the other four fifths.
-    """
-    names = ("offline_accuracy_before", "offline_accuracy_after", "offline_accuracy_blind")
-    tables: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    asked = list(scenes(config, offline=True))
-    for number, (scene, record) in enumerate(asked):
-        others = [other for n, (_, other) in enumerate(asked) if n % FOLDS != number % FOLDS]
-        answers = (offline_right(before, scene, record), offline_right(after, scene, record), _guessed(record, others))
-        for rows, right in zip(tables.values(), answers, strict=True):
-            rows.append((sum(right), len(right)))
-    return {name: pooled_share(rows, seed=config.seed) for name, rows in tables.items()}
-
-
-def _guessed(record: Record, others: Sequence[Record]) -> list[bool]:
-    """Whether the most common answer of other records to this kind of question is right."""
-    right = []
-    for turn in record.turns:
-        if turn.question and turn.replies:
-            said = Counter(t.replies[-1].text for r in others for t in r.turns if t.kind == turn.kind and t.replies)
-            guess = normalise(said.most_common(1)[0][0]) if said else ""
-            right.append(guess in {normalise(text) for text in (turn.replies[-1].text, *turn.replies[-1].accept)})
-    return right
 
 
 def keep(folder: Path, scene: Scene, record: Record, log: Log) -> None:

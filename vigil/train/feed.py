@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vigil.data.ablations import Unrelated, learn_first_answers
 from vigil.data.batch import Batch, collate
 from vigil.data.layout import Layout, Sample
 from vigil.data.records import Record
@@ -56,6 +57,7 @@ class WorldFeed:
         self._split: Split = split
         self._rank = rank
         self._num_videos = max(1, stage.videos_per_step // num_ranks)
+        self._unrelated = Unrelated(stage.world, layout.encode) if stage.revisions == "unrelated" else None
 
     def step(self, step: int) -> Step:
         """The input of one step."""
@@ -64,11 +66,13 @@ class WorldFeed:
         num_frames = random.Random(f"{stage.seed}:{step}").randint(*stage.frames)  # the same in every process
         seconds = num_frames / stage.world.fps
         world = replace(stage.world, duration_s=(seconds, seconds))
+        panel = replace(world, family="panel", held_out=False)
         videos: list[NDArray[np.uint8]] = []
         rows: list[tuple[int, Sample]] = []
         cells, records = [], []
         while len(videos) < self._num_videos or not rows:
-            scene = sample_scene(self._split, rng.getrandbits(40), config=world)
+            is_panel = stage.panel_share > 0 and rng.random() < stage.panel_share
+            scene = sample_scene(self._split, rng.getrandbits(40), config=panel if is_panel else world)
             for record in synthesize(describe(scene), rng=rng, config=stage.synth):
                 rows.append((len(videos), self._lay_out(record, num_frames, rng)))
                 records.append(record)
@@ -83,7 +87,11 @@ class WorldFeed:
     def _lay_out(self, record: Record, num_frames: int, rng: random.Random) -> Sample:
         stage = self._stage
         times_s = [index / record.fps for index in range(num_frames)]
+        if self._unrelated is not None:
+            record = self._unrelated(record)
         sample = self._layout.lay_out(record, times_s, tokens_per_s=rng.uniform(*stage.tokens_per_s))
         if not record.offline and rng.random() < stage.jitter:
             sample = self._layout.jitter(sample, rng)
+        if stage.revisions == "cut" and not record.offline:
+            sample = learn_first_answers(sample, self._layout.control)
         return sample

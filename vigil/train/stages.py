@@ -1,22 +1,26 @@
 """The stages of training, one function each: a plain call that returns a frozen config.
 
 nano goes through four: it learns to see (alignment of vision tokens with word embeddings), to look for what a question
-names (grounding, offline), to speak in time (real time), and to keep it up for longer (long). A large model goes
+names (grounding), to answer about videos of up to a minute (offline), and to speak in time (real time). A large model goes
 through the four of arXiv 2606.07639: alignment, temporal, offline_sft, realtime_sft; they fit a model of any size.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from vigil.config import ModelConfig
+from vigil.data.ablations import Revisions
 from vigil.data.synthesize import SynthConfig
 from vigil.errors import ConfigError
 from vigil.train.loss import LossConfig
 from vigil.world.scene import WorldConfig
 
+HARD = ("watch", "alert", "alert_change", "describe", "where", "times", "narrate")
 SILENCE_WEIGHTED = LossConfig(kind="silence", silence_weight=0.3, normalise="weights")
+TRAINED_ROLES = tuple((name, 2 * weight if name in HARD else weight) for name, weight in SynthConfig().roles)
+"""Roles as in evaluation, but those that were learnt worst are asked about twice as often."""
 SELF_LAYERS = "decoder.layers.(self)"
 """In `StageConfig.frozen`: all layers of the decoder that do not read frames."""
 
@@ -41,6 +45,8 @@ class StageConfig:
     name: str
     steps: int
     world: WorldConfig = field(default_factory=WorldConfig)
+    panel_share: float = 0.0
+    """Share of the videos drawn from the world that are panels, whatever family `world` names."""
     synth: SynthConfig = field(default_factory=SynthConfig)
     frames: tuple[int, int] = (6, 18)
     """Fewest and most frames of a video; all videos that a step draws from the world have the same number."""
@@ -54,6 +60,8 @@ class StageConfig:
     """Range of the speaking pace, drawn for each conversation."""
     jitter: float = 0.25
     """Share of conversations in which frames may arrive a token earlier."""
+    revisions: Revisions = "kept"
+    """What is learnt of replies after the first of a turn (`vigil.data.ablations`); of the world's videos only."""
     language_weight: float = 1.0
     """0 trains the vision encoder alone, on what is in each cell."""
     labels_weight: float = 0.2
@@ -76,10 +84,14 @@ class StageConfig:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.videos_per_step < 1:
             raise ConfigError(f"a stage wants steps and videos, got {self.steps} and {self.videos_per_step}.")
+        if self.revisions not in get_args(Revisions):
+            raise ConfigError(f"revisions must be one of {', '.join(get_args(Revisions))}, got {self.revisions!r}.")
         if not 1 <= self.frames[0] <= self.frames[1]:
             raise ConfigError(f"frames must rise from 1 or more, got {self.frames}.")
-        if not 0 <= self.decay_from <= 1:
-            raise ConfigError(f"decay_from must lie in [0, 1], got {self.decay_from}.")
+        if not 0 <= self.decay_from <= 1 or not 0 <= self.panel_share <= 1:
+            raise ConfigError(
+                f"decay_from and panel_share must lie in [0, 1], got {self.decay_from} and {self.panel_share}."
+            )
         if self.fps <= 0 or self.lr <= 0:
             raise ConfigError(f"fps and lr must be above 0, got {self.fps} and {self.lr}.")
 
@@ -120,27 +132,36 @@ def grounding(steps: int = 1000) -> StageConfig:
     )
 
 
-def realtime(steps: int = 4000) -> StageConfig:
-    """Learn to speak in time: silence, revision, updates and alerts while the video plays."""
-    return StageConfig(name="realtime", steps=steps, synth=SynthConfig(offline_share=0.15), seed=3)
-
-
-def long(steps: int = 1500) -> StageConfig:
-    """Learn to keep all this up in videos several times longer."""
+def offline(steps: int = 1200) -> StageConfig:
+    """Learn to answer about whole videos of up to a minute; the checkpoint before real-time training."""
     return StageConfig(
-        name="long",
+        name="offline",
         steps=steps,
-        synth=SynthConfig(offline_share=0.15),
-        frames=(18, 60),
+        synth=SynthConfig(offline_share=1.0),
+        panel_share=0.1,
+        frames=(6, 60),
         videos_per_step=4,
-        lr=1e-3,
-        muon_lr=0.01,
-        decay_from=0.3,
+        decay_from=0.7,
+        seed=3,
+    )
+
+
+def realtime(steps: int = 5000) -> StageConfig:
+    """Learn to speak in time: silence, revision, updates and alerts while the video plays."""
+    return StageConfig(
+        name="realtime",
+        steps=steps,
+        synth=SynthConfig(offline_share=0.2, roles=TRAINED_ROLES),
+        panel_share=0.12,
+        frames=(8, 60),
+        videos_per_step=4,
+        tokens_per_s=(2.0, 10.0),
+        decay_from=0.4,
         seed=4,
     )
 
 
-NANO = (vision, grounding, realtime, long)
+NANO = (vision, grounding, offline, realtime)
 """The stages of the model that ships, in order."""
 
 

@@ -16,7 +16,8 @@ change. An action is an instant: it starts and ends with the first frame that sh
 | light | "light" | "red", "yellow", "green" | ("light", "colour") |
 | counter | "counter" | "0" to "20" | ("counter", "number") |
 | clock | "clock" | "1:00", "1:30", ... "12:30" | ("clock", "time") |
-| cut (objects) | "scene" | a place of `words.PLACES` | ("scene", "place") |
+| item | "A" to "F" | the new colour | (subject, "colour") |
+| cut (objects, panel) | "scene" | a place of `words.PLACES` | ("scene", "place") |
 | cut (camera) | "picture" | "" | none |
 | dark, bright | "picture" | "dark", "normal" | ("picture", "brightness") |
 | motion_start | "motion" | "left", "right" | ("motion", "side"); ("picture", "motion") is "moving" |
@@ -32,6 +33,7 @@ More states, objects family. Names are as seen: a red square that turns blue lea
 | shape, "square" | "colour" | a colour, "gone" | so too, if there are never two such shapes at once |
 | plural name, "dogs" | "count" | how many can be seen | always, for all that appear and all distractors ("0") |
 | "objects" | "count" | how many can be seen, without the box | always |
+A panel has the states ("A", "colour") to ("F", "colour") and ("scene", "place").
 What depends on movement ("motion", "frozen") is defined from the second frame on, because one frame cannot show it. The
 states of one (subject, attribute) tile the time from where it is defined to the end.
 """
@@ -47,8 +49,8 @@ from vigil.errors import DataError, OutputError
 from vigil.types import Caption, DenseCaptions, State
 from vigil.world.scene import Change, Scene
 from vigil.world.stage import Stage
-from vigil.world.states import footage_states, stage_states
-from vigil.world.words import COLUMN_NAMES, COLUMN_PLACES, with_article
+from vigil.world.states import states_of
+from vigil.world.words import COLUMN_NAMES, COLUMN_PLACES, ITEMS, with_article
 
 _LEVELS = {"video": 0, "event": 1, "action": 2}
 
@@ -69,12 +71,11 @@ def describe(scene: Scene) -> DenseCaptions:
     ]
     captions = [_video_caption(scene), *_segments(scene), *actions]
     captions.sort(key=lambda caption: (caption.start_s, _LEVELS[caption.level]))
-    states = stage_states(scene, scene.stage) if scene.stage is not None else footage_states(scene)
     return DenseCaptions(
         id=scene.id,
         duration_s=scene.duration_s,
         captions=tuple(captions),
-        states=tuple(states),
+        states=tuple(states_of(scene)),
         meta=(("split", scene.split), ("seed", str(scene.seed)), ("family", scene.family)),
     )
 
@@ -95,7 +96,7 @@ def sentence(change: Change) -> str:
         elif change.manner == "slide":
             text = f"{thing} leaves."
     else:
-        text = _OTHER_SENTENCES[change.kind].format(value=change.value)
+        text = _OTHER_SENTENCES[change.kind].format(subject=change.subject, value=change.value)
         if change.kind == "cut":
             text = f"the scene changes to the {change.value}." if change.value else "the scene changes."
     return text[0].upper() + text[1:]
@@ -114,6 +115,7 @@ _OTHER_SENTENCES = {
     "light": "the light turns {value}.",
     "counter": "the counter shows {value}.",
     "clock": "the clock shows {value}.",
+    "item": "{subject} turns {value}.",
     "cut": "",
     "dark": "it gets dark.",
     "bright": "it gets bright again.",
@@ -134,6 +136,8 @@ def _video_caption(scene: Scene) -> Caption:
     if scene.stage is not None:
         places = [f"the {backdrop.place}" for backdrop in scene.stage.backdrops]
         text = f"A video of {', then '.join(places)}."
+    elif scene.panels is not None:
+        text = f"A panel with the items {_listed(ITEMS)}."
     else:
         shots = 1 + sum(change.kind == "cut" for change in scene.changes)
         text = "Footage in one shot." if shots == 1 else f"Footage in {shots} shots."
@@ -148,6 +152,9 @@ def _segments(scene: Scene) -> Iterator[Caption]:
             place = next(backdrop.place for backdrop in scene.stage.backdrops if backdrop.start == start)
             names = _names_between(scene.stage, start, end)
             text = f"The {place}" + (f" with {_listed([with_article(name) for name in names])}." if names else ".")
+        elif scene.panels is not None:
+            place = scene.panels[start].place
+            text = f"A panel in front of the {place}."
         else:
             place = ""
             kinds = {change.kind for change in scene.changes if start < change.frame < end}
@@ -159,7 +166,7 @@ def _segments(scene: Scene) -> Iterator[Caption]:
             text=text,
             level="event",
             kind="segment",
-            subject="scene" if scene.stage is not None else "picture",
+            subject="picture" if scene.footage is not None else "scene",
             value=place,
         )
 

@@ -13,8 +13,8 @@ from vigil.world.words import NOUNS
 class WorldConfig:
     """What scenes are drawn from. Change a copy with `dataclasses.replace`."""
 
-    family: Literal["objects", "camera", "mixed"] = "mixed"
-    """Nameable things on a stage, nameless footage from a camera, or one of the two per seed."""
+    family: Literal["objects", "camera", "mixed", "panel"] = "mixed"
+    """Nameable things on a stage, nameless footage from a camera, or one of the two per seed; or labelled tiles."""
     fps: float = 1.0
     """Frames per second of video (Hz)."""
     duration_s: tuple[float, float] = (8.0, 18.0)
@@ -31,8 +31,8 @@ class WorldConfig:
     """True: every test scene on the stage has a colour-shape pair or a layout that training never shows."""
 
     def __post_init__(self) -> None:
-        if self.family not in ("objects", "camera", "mixed"):
-            raise ConfigError(f'family must be "objects", "camera" or "mixed", got {self.family!r}.')
+        if self.family not in ("objects", "camera", "mixed", "panel"):
+            raise ConfigError(f'family must be "objects", "camera", "mixed" or "panel", got {self.family!r}.')
         if not self.fps > 0:
             raise ConfigError(f"fps must be above 0, got {self.fps}.")
         shortest, longest = self.duration_s
@@ -46,8 +46,8 @@ class WorldConfig:
             raise ConfigError(f"max_objects must be 1 to 6, got {self.max_objects}.")
         if not 1 <= self.event_gap[0] <= self.event_gap[1]:
             raise ConfigError(f"event_gap must rise from 1 or more, got {self.event_gap}.")
-        if self.held_out and self.family == "camera":
-            raise ConfigError('camera scenes hold nothing out; set held_out=False or family="objects".')
+        if self.held_out and self.family in ("camera", "panel"):
+            raise ConfigError(f'{self.family} scenes hold nothing out; set held_out=False or family="objects".')
 
     @property
     def nouns(self) -> tuple[str, ...]:

@@ -22,14 +22,18 @@ from vigil.world.words import SIDES
 if TYPE_CHECKING:
     from vigil.world.scene import Scene
 
-CANVAS = 88
+CANVAS = 112
 """Edge of a photograph; the picture is 64 (units)."""
 FINENESS = 1.25
 """Pixels of a photograph per pixel of the picture."""
 MIN_STEP, MAX_STEP = 7.0, 14.0
 """How far a lump moves from frame to frame while it moves (units)."""
+LARGE = 0.3
+"""Share of lumps that are as large as somebody close by."""
 MAX_PAN, MAX_SWAY, MAX_SHAKE = 1.3, 5.0, 1.0
 """Pan per frame, farthest pan, and shake of the camera (units)."""
+FAST_PAN, FAST_SWAY = 5.0, 16.0
+"""The same of a camera that is turned on purpose; only in shots in which nothing moves."""
 DARK_GAIN = (0.06, 0.22)
 FLICKER = 0.08
 """Largest gradual change of brightness, as a part of it, that does not count."""
@@ -56,7 +60,8 @@ def draw_camera(scene: Scene, draw: Draw, rng: np.random.Generator) -> tuple[NDA
             keeps_colours = draw.chance(0.3)
             photo_HWC, palette_KC = photograph(rng, draw, canvas_px, palette_KC if keeps_colours else None)
             lumps = {side: _Lump(draw, side, rows, size_px, palette_KC) for side in SIDES}
-            camera = _Drift(draw, canvas_px, size_px)
+            moves = any(other.side != "none" for other in footage.moments if other.shot == shot)
+            camera = _Drift(draw, canvas_px, size_px, is_turned=not moves and draw.chance(0.4))
         if moment.side != "none":
             lumps[moment.side].move()
         x, y = camera.view(photo_HWC, frame_HWC)
@@ -69,15 +74,18 @@ def draw_camera(scene: Scene, draw: Draw, rng: np.random.Generator) -> tuple[NDA
 
 
 class _Drift:
-    """Where a hand-held camera looks: a slow pan and zoom, and a shake."""
+    """Where a hand-held camera looks: a slow pan and zoom, and a shake; or a fast pan, where it is turned."""
 
-    def __init__(self, draw: Draw, canvas_px: int, size_px: int) -> None:
+    def __init__(self, draw: Draw, canvas_px: int, size_px: int, *, is_turned: bool) -> None:
         self.draw = draw
         self.unit = size_px / UNITS
         self.canvas_px = canvas_px
         self.at = [0.0, 0.0]
         held = 0.0 if draw.chance(0.35) else 0.7  # a third of the shots are from a tripod
         pan = draw.real(0, MAX_PAN) if draw.chance(held) else 0.0
+        if is_turned:
+            pan = draw.real(MAX_PAN, FAST_PAN)
+        self.sway = FAST_SWAY if is_turned else MAX_SWAY
         self.pan = [pan * draw.real(-1, 1) * self.unit for _ in range(2)]
         self.zoom, self.zoom_step = draw.real(0.85, 1.1), draw.real(-0.012, 0.012) if draw.chance(held) else 0.0
         self.shake = draw.real(0, MAX_SHAKE) * self.unit if draw.chance(held) else 0.0
@@ -86,7 +94,7 @@ class _Drift:
         """Take the next frame; return by how much things appear shifted, (x, y) in pixels."""
         looks = []
         for axis in (0, 1):
-            if abs(self.at[axis] + self.pan[axis]) > MAX_SWAY * self.unit:
+            if abs(self.at[axis] + self.pan[axis]) > self.sway * self.unit:
                 self.pan[axis] *= -1
             self.at[axis] += self.pan[axis]
             looks.append(self.at[axis] + self.draw.real(-1, 1) * self.shake)
@@ -104,13 +112,14 @@ class _Lump:
         self, draw: Draw, side: str, rows: tuple[float, float], size_px: int, palette_KC: NDArray[np.float32]
     ) -> None:
         self.draw, self.side, self.rows, self.size_px = draw, side, rows, size_px
-        images = lump(draw, pixels(draw.real(14, 24), size_px), palette_KC)
+        self.is_large = draw.chance(LARGE)
+        images = lump(draw, pixels(draw.real(*((26, 44) if self.is_large else (14, 24))), size_px), palette_KC)
         self.patches = [patch_from_image(image) for image in images]
         self.look = 0
         self.x, self.y = self._somewhere()
 
     def _somewhere(self) -> tuple[float, float]:
-        x = self.draw.real(8, 21)
+        x = self.draw.real(3, 17) if self.is_large else self.draw.real(8, 21)
         return (x if self.side == "left" else UNITS - x), self.draw.real(*self.rows)
 
     def move(self) -> None:

@@ -141,6 +141,11 @@ def lump(draw: Draw, edge_px: int, palette_KC: Palette) -> list[Image.Image]:
     if draw.chance(0.35):
         noun = draw.pick(list(EMOJI))
         return [sprite_image(noun, edge_px, angle) for angle in (0, draw.between(-25, -8), draw.between(8, 25))]
-    skin, mask = _textured(draw, edge_px, _contrasting(draw, palette_KC)), _blob_mask(draw, edge_px)
-    skin.putalpha(mask)
-    return [skin if not angle else skin.rotate(angle) for angle in (0, draw.between(-40, -10), draw.between(10, 40))]
+    colours_KC, mask = _contrasting(draw, palette_KC), _blob_mask(draw, edge_px)
+    skins = [_textured(draw, edge_px, colours_KC)] * 3
+    if draw.chance(0.4):  # its surface churns, as of something that is stirred
+        skins = [skins[0], *(_textured(draw, edge_px, colours_KC) for _ in range(2))]
+    for skin in skins:
+        skin.putalpha(mask)
+    angles = (0, draw.between(-40, -10), draw.between(10, 40))
+    return [skin.rotate(angle) if angle else skin for skin, angle in zip(skins, angles, strict=True)]

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vigil.world.draw_objects import cell_centre
+from vigil.world.panel import tile_centre
 from vigil.world.scene import Scene, Stage
 from vigil.world.sprites import UNITS
 from vigil.world.stage import NUM_COLUMNS, NUM_LANES
-from vigil.world.words import CLOCK_TIMES, COLOURS, LIGHTS, MAX_COUNTER, MAX_DISPLAY, NOUNS, PLACES
+from vigil.world.words import CLOCK_TIMES, COLOURS, ITEMS, LIGHTS, MAX_COUNTER, MAX_DISPLAY, NOUNS, PLACES
 
 IGNORE = -100
 """Label of what this scene does not define; torch's cross entropy leaves it out."""
@@ -43,7 +44,10 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellLabels:
-    """Class numbers into `LABEL_WORDS`, or `IGNORE`. Camera scenes have no cells, stage scenes no camera labels."""
+    """Class numbers into `LABEL_WORDS`, or `IGNORE`. Camera scenes have no cells, stage scenes no camera labels.
+
+    The first six cells of a panel are its tiles: they have a colour, and no thing is in them.
+    """
 
     things_FC: Labels
     """What is in each cell, 0 for nothing; what is behind the box is not seen."""
@@ -71,6 +75,13 @@ def labels(scene: Scene) -> CellLabels:
     heads = {f"{head}_F": np.full(num_frames, IGNORE) for head in LABEL_WORDS if head not in ("things", "colours")}
     things_FC, colours_FC = (np.full((num_frames, NUM_LANES * NUM_COLUMNS), IGNORE) for _ in range(2))
     centres_C2 = np.zeros((NUM_LANES * NUM_COLUMNS, 2), dtype=np.float32)
+    if scene.panels is not None:
+        centres_C2[: len(ITEMS)] = [tile_centre(item, scene.panels[0].columns) for item in range(len(ITEMS))]
+        centres_C2 /= UNITS
+        for frame, panel in enumerate(scene.panels):
+            heads["background_F"][frame] = _INDEX["background"][panel.place]
+            colours_FC[frame, : len(ITEMS)] = [_INDEX["colours"].get(colour, IGNORE) for colour in panel.colours]
+        return CellLabels(things_FC=things_FC, colours_FC=colours_FC, centres_C2=centres_C2, **heads)
     heads["cut_F"][1:] = 0
     heads["cut_F"][[change.frame for change in scene.changes if change.kind == "cut"]] = 1
     if scene.stage is not None:

@@ -22,8 +22,11 @@ from vigil.world.captions import describe, write_captions
 from vigil.world.chance import Draw, generator
 from vigil.world.draw_camera import draw_camera
 from vigil.world.draw_objects import draw_objects
+from vigil.world.panel import draw_panel
 from vigil.world.scene import Scene
 
+WIDE = 0.5
+"""Share of the footage (without a display) that is wider than high; a display would get too small to read."""
 _GRAIN = 1 << 17
 DARK_LIGHT = 0.5
 """Light below which a picture is raised to the black level."""
@@ -39,12 +42,28 @@ def render(scene: Scene) -> NDArray[np.uint8]:
     rng = generator(scene.split, scene.seed, purpose=1)
     draw = Draw(rng)
     if scene.footage is None:
-        return degrade(draw_objects(scene, draw), np.ones(scene.num_frames, dtype=np.float32), draw)
+        if scene.panels is None:
+            frames_FHWC = draw_objects(scene, draw)
+        else:
+            frames_FHWC = np.stack([draw_panel(panel, scene.config.size_px) for panel in scene.panels])
+        return degrade(frames_FHWC, np.ones(scene.num_frames, dtype=np.float32), draw)
     frames_FHWC = degrade(*draw_camera(scene, draw, rng), draw)
+    if not scene.footage.has_display and draw.chance(WIDE):
+        frames_FHWC = _widened(frames_FHWC, draw.real(0.56, 0.76))
     for frame, moment in enumerate(scene.footage.moments):
         if moment.is_frozen:
             frames_FHWC[frame] = frames_FHWC[frame - 1]
     return frames_FHWC
+
+
+def _widened(frames_FHWC: NDArray[np.uint8], height: float) -> NDArray[np.uint8]:
+    """Frames of a wide camera on a square canvas, as pre-processing leaves them: that part of the height, black below."""
+    num_frames, edge, width, _ = frames_FHWC.shape
+    rows = round(edge * height)
+    wide_FHWC = np.zeros_like(frames_FHWC)
+    for wide_HWC, frame_HWC in zip(wide_FHWC, frames_FHWC, strict=True):
+        wide_HWC[:rows] = np.asarray(Image.fromarray(frame_HWC).resize((width, rows), Image.Resampling.BILINEAR))
+    return wide_FHWC
 
 
 def degrade(frames_FHWC: NDArray[np.uint8], light_F: NDArray[np.float32], draw: Draw) -> NDArray[np.uint8]:

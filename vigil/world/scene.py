@@ -6,6 +6,7 @@ i stands at i / fps seconds. No frame holds more than one change.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,9 +15,21 @@ from vigil.world.camera import Footage, film
 from vigil.world.chance import Change, Draw, Split, generator
 from vigil.world.config import WorldConfig
 from vigil.world.objects import play
+from vigil.world.panel import Panel, hang, unfold
 from vigil.world.stage import Stage
 
-__all__ = ["Change", "Footage", "Scene", "Split", "Stage", "WorldConfig", "sample_scene", "scene_from_id"]
+__all__ = [
+    "Change",
+    "Footage",
+    "Panel",
+    "Scene",
+    "Split",
+    "Stage",
+    "WorldConfig",
+    "panel_scene",
+    "sample_scene",
+    "scene_from_id",
+]
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -32,11 +45,13 @@ class Scene:
     changes: tuple[Change, ...]
     """In order of frame, at most one per frame, none in frame 0."""
     distractors: tuple[str, ...]
-    """Things that could have appeared but never do, such as "cat" or "blue square"; empty for footage."""
+    """Things that could have appeared but never do, such as "cat" or "blue square"; only on the stage."""
     stage: Stage | None = field(default=None, repr=False)
     """What there is to see in a scene of the objects family."""
     footage: Footage | None = field(default=None, repr=False)
     """What there is to see in a scene of the camera family."""
+    panels: tuple[Panel, ...] | None = field(default=None, repr=False)
+    """What there is to see in each frame of a scene of the panel family."""
 
     @property
     def id(self) -> str:
@@ -44,8 +59,10 @@ class Scene:
         return f"world:{self.split}:{self.seed}"
 
     @property
-    def family(self) -> Literal["objects", "camera"]:
-        """Which of the two kinds of scene this is."""
+    def family(self) -> Literal["objects", "camera", "panel"]:
+        """Which kind of scene this is."""
+        if self.panels is not None:
+            return "panel"
         return "camera" if self.stage is None else "objects"
 
     @property
@@ -76,9 +93,11 @@ def sample_scene(split: Split, seed: int, *, config: WorldConfig | None = None) 
     shortest, longest = (round(limit_s * config.fps) for limit_s in config.duration_s)
     num_frames = draw.between(shortest, longest)
     is_camera = draw.chance(0.5) if config.family == "mixed" else config.family == "camera"
-    stage = footage = None
+    stage = footage = panels = None
     distractors: tuple[str, ...] = ()
-    if is_camera:
+    if config.family == "panel":
+        panels, changes = hang(draw, num_frames, config.event_gap)
+    elif is_camera:
         footage, changes = film(draw, num_frames, config.event_gap)
     else:
         held_out = config.held_out and split == "test"
@@ -92,6 +111,35 @@ def sample_scene(split: Split, seed: int, *, config: WorldConfig | None = None) 
         distractors=distractors,
         stage=stage,
         footage=footage,
+        panels=panels,
+    )
+
+
+def panel_scene(
+    first: Panel,
+    changes: Sequence[Change] = (),
+    *,
+    num_frames: int,
+    split: Split = "test",
+    seed: int = 0,
+    config: WorldConfig | None = None,
+) -> Scene:
+    """Build a scene of the panel family by hand; split and seed name its noise only.
+
+    Scenes that differ only in changes from frame c on have the same pictures up to frame c, so that a change may be
+    decided upon while the video plays.
+
+    Raises:
+        ConfigError: the changes are not in order, one per frame from frame 1 on, or one changes nothing.
+    """
+    return Scene(
+        split=split,
+        seed=seed,
+        config=config or WorldConfig(family="panel"),
+        num_frames=num_frames,
+        changes=tuple(changes),
+        distractors=(),
+        panels=unfold(first, changes, num_frames),
     )
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vigil.types import State
+from vigil.world.panel import Panel
 from vigil.world.scene import Scene
 from vigil.world.stage import Stage
-from vigil.world.words import COLUMN_PLACES, SHAPES, plural
+from vigil.world.words import COLUMN_PLACES, ITEMS, SHAPES, plural
 
 
 def _tile(scene: Scene, subject: str, attribute: str, value_F: Sequence[str], start: int = 0) -> Iterator[State]:
@@ -25,6 +26,20 @@ def _tile(scene: Scene, subject: str, attribute: str, value_F: Sequence[str], st
                 end_s=scene.time_s(frame),
             )
             start = frame
+
+
+def states_of(scene: Scene) -> list[State]:
+    """Every value that holds in a scene, and from when to when."""
+    if scene.panels is not None:
+        return panel_states(scene, scene.panels)
+    return stage_states(scene, scene.stage) if scene.stage is not None else footage_states(scene)
+
+
+def panel_states(scene: Scene, panels: Sequence[Panel]) -> list[State]:
+    states = list(_tile(scene, "scene", "place", [panel.place for panel in panels]))
+    for index, item in enumerate(ITEMS):
+        states += _tile(scene, item, "colour", [panel.colours[index] for panel in panels])
+    return states
 
 
 def stage_states(scene: Scene, stage: Stage) -> list[State]:

@@ -67,6 +67,10 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (242, 242, 242),
 }
 """Colours of shapes, as RGB."""
+ITEMS = ("A", "B", "C", "D", "E", "F")
+"""What the tiles of a panel are called."""
+PANEL_COLOURS: dict[str, tuple[int, int, int]] = {**COLOURS, "orange": (250, 126, 10), "black": (14, 14, 18)}
+"""Colours of the tiles of a panel, as RGB."""
 
 
 def _mixed_in(emoji: list[str]) -> tuple[str, ...]:
