@@ -1,10 +1,11 @@
-"""What a model notices in real video: hard cuts between shots that you name, dimming, freezing; and what it calls that is none.
+"""What a model notices in real video (hard cuts between shots that you name, dimming, freezing) and what it makes up.
 
     python benchmarks/real_cuts.py --shot kitchen.mp4@0-9.5 --shot street.mp4@2-8 --model nano --json out.json
 
-Shots are pieces of video files without a cut inside. They are strung together at random, some dimmed a little or mirrored as
-a whole shot; in a second and a third run the light fails or the picture freezes for some seconds. A change is noticed if
-an answer starts within 2 s of it; every other answer is a false alarm, whatever it says. Every shot needs 2 s or more.
+Shots are pieces of video files without a cut inside. They are strung together at random, some dimmed a little or
+mirrored as a whole; in a second and a third run the light fails or the picture freezes for some seconds. A change is
+noticed if an answer starts within 2 s of it; every other answer is a false alarm, whatever it says. Every shot needs
+2 s or more.
 """
 
 from __future__ import annotations

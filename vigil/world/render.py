@@ -57,8 +57,8 @@ def render(scene: Scene) -> NDArray[np.uint8]:
 
 
 def _widened(frames_FHWC: NDArray[np.uint8], height: float) -> NDArray[np.uint8]:
-    """Frames of a wide camera on a square canvas, as pre-processing leaves them: that part of the height, black below."""
-    num_frames, edge, width, _ = frames_FHWC.shape
+    """Frames of a wide camera on a square canvas, as pre-processing leaves them: part of the height, black below."""
+    edge, width = frames_FHWC.shape[1:3]
     rows = round(edge * height)
     wide_FHWC = np.zeros_like(frames_FHWC)
     for wide_HWC, frame_HWC in zip(wide_FHWC, frames_FHWC, strict=True):
