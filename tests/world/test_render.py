@@ -263,3 +263,14 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="cannot make the folder"):
         render_folder([], tmp_path / "out")
+
+
+def test_half_of_the_footage_without_a_display_is_wide_with_black_below() -> None:
+    wide = 0
+    for seed in range(24):
+        scene = sample_scene("train", seed, config=WorldConfig(family="camera", duration_s=(3, 3)))
+        assert scene.footage is not None
+        is_wide = not render(scene)[:, 52:].any()
+        assert not (is_wide and scene.footage.has_display), "the display would be too small to read"
+        wide += is_wide
+    assert 1 <= wide <= 12

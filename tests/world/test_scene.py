@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from vigil.errors import ConfigError, DataError
+from vigil.world.camera import BEGINNINGS
 from vigil.world.scene import Scene, Split, WorldConfig, sample_scene, scene_from_id
 from vigil.world.stage import Stage
 from vigil.world.words import HELD_OUT_LAYOUT, HELD_OUT_PAIRS, NOUNS
@@ -212,3 +214,16 @@ def test_a_camera_holds_nothing_out() -> None:
 def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(ConfigError, match="seed of 0 or more"):
         sample_scene("train", -1)
+
+
+def test_lopsided_footage_has_a_favourite_change_and_even_footage_has_none() -> None:
+    def most_of_one(lopsided: bool) -> float:
+        config = WorldConfig(family="camera", duration_s=(60, 60), lopsided=lopsided)
+        shares = []
+        for seed in range(20):
+            kinds = Counter(c.kind for c in sample_scene("train", seed, config=config).changes if c.kind in BEGINNINGS)
+            shares.append(kinds.most_common(1)[0][1] / kinds.total())
+        return sum(shares) / len(shares)
+
+    assert most_of_one(True) > 0.7
+    assert most_of_one(False) < 0.6

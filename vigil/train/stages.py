@@ -1,13 +1,14 @@
 """The stages of training, one function each: a plain call that returns a frozen config.
 
-nano goes through four: it learns to see (alignment of vision tokens with word embeddings), to look for what a question
-names (grounding), to answer about videos of up to a minute (offline), and to speak in time (real time). A large model
-goes through the four of arXiv 2606.07639: alignment, temporal, offline_sft, realtime_sft; they fit a model of any size.
+nano goes through five: it learns to see (alignment of vision tokens with word embeddings), to look for what a question
+names (grounding), to answer about videos of up to a minute (offline), to speak in time (real time) and to keep it up
+(long). A large model goes through the four of arXiv 2606.07639: alignment, temporal, offline_sft, realtime_sft; they
+fit a model of any size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from vigil.config import ModelConfig
@@ -146,7 +147,7 @@ def offline(steps: int = 1200) -> StageConfig:
     )
 
 
-def realtime(steps: int = 5000) -> StageConfig:
+def realtime(steps: int = 4000) -> StageConfig:
     """Learn to speak in time: silence, revision, updates and alerts while the video plays."""
     return StageConfig(
         name="realtime",
@@ -161,7 +162,21 @@ def realtime(steps: int = 5000) -> StageConfig:
     )
 
 
-NANO = (vision, grounding, offline, realtime)
+def long(steps: int = 3000) -> StageConfig:
+    """Learn to keep all this up for longer, and to a request when something else happens all the time."""
+    return replace(
+        realtime(steps),
+        name="long",
+        world=WorldConfig(lopsided=True),
+        frames=(18, 60),
+        lr=1.5e-3,
+        muon_lr=0.015,
+        decay_from=0.3,
+        seed=5,
+    )
+
+
+NANO = (vision, grounding, offline, realtime, long)
 """The stages of the model that ships, in order."""
 
 

@@ -37,11 +37,21 @@ class Footage:
     has_display: bool
 
 
+BEGINNINGS = ("cut", "dark", "freeze", "motion_start", "display")
+"""Kinds of change of which lopsided footage has a favourite; the others only end something."""
+FAVOUR = 8.0
+
+
 class _Camera:
     """State of the simulation; each method makes one change visible in frame `frame`."""
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: Draw, *, is_lopsided: bool) -> None:
         self.draw = draw
+        self.favour: dict[str, float] = {}
+        """How much more often than usual a kind of change comes."""
+        if is_lopsided:
+            self.favour = {kind: draw.pick((0.1, 1.0)) for kind in BEGINNINGS}
+            self.favour[draw.pick(BEGINNINGS)] = FAVOUR
         self.shot = 0
         self.is_dark = False
         self.is_frozen = False
@@ -62,7 +72,7 @@ class _Camera:
         kinds += [("motion_stop", 3.0)] if self.side != "none" else [("motion_start", 3.0), ("cut", 2.0), ("dark", 1.3)]
         if self.number >= 0:
             kinds.append(("display", 1.7))
-        return tuple(kind for kind, _ in kinds), tuple(weight for _, weight in kinds)
+        return tuple(kind for kind, _ in kinds), tuple(weight * self.favour.get(kind, 1.0) for kind, weight in kinds)
 
     def change(self, frame: int) -> Change:
         kind = self.draw.weighted(*self.options())
@@ -91,9 +101,11 @@ def _other_number(draw: Draw, number: int) -> int:
     return (number + draw.between(1, MAX_DISPLAY)) % (MAX_DISPLAY + 1)
 
 
-def film(draw: Draw, num_frames: int, event_gap: tuple[int, int]) -> tuple[Footage, tuple[Change, ...]]:
+def film(
+    draw: Draw, num_frames: int, event_gap: tuple[int, int], *, is_lopsided: bool = False
+) -> tuple[Footage, tuple[Change, ...]]:
     """Simulate footage of `num_frames` frames."""
-    camera = _Camera(draw)
+    camera = _Camera(draw, is_lopsided=is_lopsided)
     if draw.chance(0.2):
         camera.side = draw.pick(SIDES)  # it moves from the start
     moments = [camera.moment()._replace(side="none")]  # one frame alone shows no movement

@@ -27,6 +27,8 @@ class WorldConfig:
     """Most things on the stage at one time, 1 to 6."""
     event_gap: tuple[int, int] = (1, 5)
     """Fewest and most frames from one event to the next."""
+    lopsided: bool = False
+    """True: each piece of footage has its own mix of changes, such as many cuts and hardly anything else."""
     held_out: bool = False
     """True: every test scene on the stage has a colour-shape pair or a layout that training never shows."""
 

@@ -98,7 +98,7 @@ def sample_scene(split: Split, seed: int, *, config: WorldConfig | None = None) 
     if config.family == "panel":
         panels, changes = hang(draw, num_frames, config.event_gap)
     elif is_camera:
-        footage, changes = film(draw, num_frames, config.event_gap)
+        footage, changes = film(draw, num_frames, config.event_gap, is_lopsided=config.lopsided)
     else:
         held_out = config.held_out and split == "test"
         stage, changes, distractors = play(draw, num_frames, config=config, held_out=held_out)
