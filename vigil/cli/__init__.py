@@ -21,12 +21,22 @@ from vigil.errors import ConfigError, OutputError, VigilError
 COMMANDS = {
     "watch": "watch a video and print what the model says, as it says it",
     "ask": "answer one question after the whole video",
+    "serve": "watch in the browser and over the wire, many at a time",
     "synth": "turn captions into real-time questions and answers",
     "world": "write scenes of the procedural world, with exact captions",
     "train": "train the small model, or one stage on data of any size",
     "export": "write a model folder in our layout or the released one",
+    "log": "list, show and check the sessions that were kept",
     "eval": "measure perception, revision and silence",
 }
+
+VERBS: dict[tuple[str, ...], str] = {
+    ("eval", "bench"): "eval_bench",
+    ("eval", "l5"): "eval_l5",
+    ("eval", "report"): "eval_report",
+    ("eval", "study"): "eval_study",
+}
+"""Verbs with flags of their own: each is a file as a command is."""
 
 EXIT_CODES = """\
 exit codes: 0 done, 1 internal error, 2 usage, 3 source not opened,
@@ -111,8 +121,9 @@ def _dispatch(argv: list[str]) -> None:
     elif name == "--version":
         print(f"vigil {__version__}")
     elif name in COMMANDS:
-        module = import_module(f"vigil.cli.{name}")
-        module.run(module.parser().parse_args(argv[1:]))
+        verb = VERBS.get((name, *argv[1:2]))
+        module = import_module(f"vigil.cli.{verb or name}")
+        module.run(module.parser().parse_args(argv[2:] if verb else argv[1:]))
     else:
         near = get_close_matches(name, COMMANDS, n=1) or [" or ".join(COMMANDS)]
         raise ConfigError(f"there is no command {name!r}. Try vigil {near[0]}, or vigil --help.")

@@ -17,6 +17,7 @@ from vigil.data.synthesize import SynthConfig, synthesize
 from vigil.data.truth import truth_of
 from vigil.errors import ConfigError
 from vigil.eval.log import Log, write_log
+from vigil.eval.report.streams import FRAMES_ENDING, fingerprint
 from vigil.eval.rows import HeadRow
 from vigil.eval.truth import Truth, parse_truth
 from vigil.eval.writer import LogWriter
@@ -91,9 +92,10 @@ def watch_frames(
 
 
 def keep(folder: Path, scene: Scene, record: Record, log: Log) -> None:
-    """Write a scene's event log and truth, to be looked at or scored again by `vigil eval log`."""
+    """Write a scene's event log, truth and the hash of its frames, for `vigil eval log` and `vigil eval report`."""
     stem = record.id.replace(":", "-")
     folder.mkdir(parents=True, exist_ok=True)
     write_log(folder / f"{stem}.log.jsonl", log)
+    (folder / f"{stem}{FRAMES_ENDING}").write_text(fingerprint(render(scene)) + "\n", encoding="utf-8")
     rows = truth_of(record, describe(scene))
     (folder / f"{stem}.truth.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
