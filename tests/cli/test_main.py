@@ -56,13 +56,14 @@ def test_the_help_names_every_command_and_every_command_has_its_file(capsys: pyt
 
 
 WATCH_HELP = """\
-usage: vigil watch [SOURCE] [--ask TEXT]... [--watch-for TEXT]... [OPTIONS]
+usage: vigil watch [SOURCE]... [--ask TEXT]... [--watch-for TEXT]... [OPTIONS]
 
 Watch a video while it plays, and print what the model says, as it says it.
 Type a question and press Enter at any time. One question is open at a time:
 the next one, typed or given, ends the one before.
 
-  SOURCE               file, or folder of images (default: the bundled clip)
+  SOURCE               file, or folder of images (default: the bundled clip);
+                       several are watched at once, each asked the same
   --ask TEXT           question asked at 0 s (default: none)
   --ask-at SECONDS TEXT
                        question asked at a video time (default: none)
@@ -77,6 +78,9 @@ the next one, typed or given, ends the one before.
   --json               one JSON event per line, for other programs
   --srt FILE           write what was said as SRT subtitles at the end
   --vtt FILE           the same as WebVTT
+  --out FILE           write the lines of --json to a file
+  --log DIR            keep the session in a folder; see vigil log --help
+  --resume ID          go on with a kept session after the last frame it saw
 
 examples:
   vigil watch kitchen.mp4 --ask "Tell me when the water boils."

@@ -10,6 +10,7 @@ from fakes import tiny_model
 
 from vigil.cli import main
 from vigil.model.weights import save
+from vigil.train.stages import NANO
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_dry_run_of_training_names_the_stages_and_trains_nothing(
     assert main(["train", "nano", "--out", str(tmp_path / "run"), "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "1,6" in out.splitlines()[0]
-    assert [line.split(":")[0] for line in out.splitlines()[1:4]] == ["vision", "grounding", "realtime"]
+    assert [line.split(":")[0] for line in out.splitlines()[1:]] == [make.__name__ for make in NANO]
     assert not (tmp_path / "run").exists()
 
 
@@ -56,7 +57,8 @@ def test_behaviour_prints_json_with_controls(model: str, capsys: pytest.CaptureF
     assert main(["eval", "behaviour", "--model", model, "--split", "val", "--scenes", "1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert set(result["speak_f1_2s"]) == {"value", "lo", "hi", "n"}
-    assert {"always_silent", "always_talk", "blind", "oracle"} <= set(result["controls"])
+    blind = {"always_silent", "always_talk", "blind", "echo_after_k", "parse_attack"}
+    assert set(result["controls"]) == blind | {"text_only", "recent_4", "recent_16", "oracle"}
     assert "twa_now_oracle" in result
 
 

@@ -9,7 +9,7 @@ from event_logs import HEAD, ask, happening, log_of, near, null, question, say, 
 
 from vigil.errors import DataError
 from vigil.eval.behaviour import Pair, compare, control_logs, report, score_log_file, summarize
-from vigil.eval.controls import Setting, oracle
+from vigil.eval.controls import OF_THE_MODEL, SEEING_NOTHING, Setting, oracle
 from vigil.eval.summary import METRICS
 
 NAMES_OF_THE_REPORT = {
@@ -143,10 +143,22 @@ def test_systems_are_compared_on_the_same_resamples() -> None:
         compare(better, worse[1:])
 
 
+def test_a_report_with_the_models_own_controls_is_refused_if_one_is_missing() -> None:
+    pairs = perfect()
+    logs = [log for log, _ in pairs]
+    whole = report(pairs, model_controls=dict.fromkeys(OF_THE_MODEL, logs), replicates=10)
+    assert set(whole["controls"]) == {*SEEING_NOTHING, *OF_THE_MODEL, "oracle"}
+    assert whole["controls_not_run"] == []
+    with pytest.raises(DataError, match="lacks the controls recent_4"):
+        report(pairs, model_controls={"text_only": logs, "recent_16": logs}, replicates=10)
+
+
 def test_the_report_prints_the_controls_beside_the_score_and_fits_json() -> None:
     page = report(perfect(), replicates=10)
     assert json.loads(json.dumps(page, allow_nan=False)) == page
-    assert set(page["controls"]) == {"always_silent", "always_talk", "blind", "oracle"}
+    assert set(page["controls"]) == {*SEEING_NOTHING, "oracle"}
+    assert page["controls_not_run"] == list(OF_THE_MODEL)
+    assert page["fitted"]["echo_after_k"][0].startswith("echo after ")
     assert page["twa_now_oracle"] == page["controls"]["oracle"]["twa_now"]
     assert page["run"]["clock"] == ["free"]
     assert page["chance_corrected"]["speak_f1_2s"] == 1.0

@@ -8,13 +8,13 @@ from itertools import pairwise
 import pytest
 from event_logs import ask, decide, frame, happening, log_of, question, say, tokens, truth_of, value
 
+from vigil.eval.behaviour import pace_of
 from vigil.eval.report.curves import (
     calibration_error_of,
     count_unparsable,
     event_risks,
     first_token_delays,
     observed,
-    pace_of,
     reliability,
     risk_curve,
     share_done,

@@ -7,8 +7,9 @@ and the number of streams in which it is defined. A null value with n > 0 is a m
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,11 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vigil.errors import DataError
-from vigil.eval.controls import Setting, always_silent, always_talk, blind_logs, oracle
+from vigil.eval.baselines import ParseAttack, echo_logs, watch_blind
+from vigil.eval.controls import (
+    OF_THE_MODEL,
+    SEEING_NOTHING,
+    Setting,
+    always_silent,
+    always_talk,
+    blind_logs,
+    check_controls,
+    oracle,
+)
 from vigil.eval.log import Log, read_log
-from vigil.eval.stats import REPLICATES, Statistic, bootstrap, chance_corrected, difference, ratio
+from vigil.eval.stats import REPLICATES, Statistic, bootstrap, chance_corrected, difference, median, ratio
 from vigil.eval.summary import METRICS, Metric, Scored, Table, score
 from vigil.eval.truth import Truth, read_truth
+
+USUAL_PACE = 4.0
+"""Tokens per second that the controls speak at where a run says too little to tell its own."""
 
 Pair = tuple[Log, Truth]
 
@@ -53,49 +67,76 @@ def report(
     pairs: Sequence[Pair],
     *,
     videos: Sequence[str] | None = None,
-    tokens_per_s: float = 4.0,
+    model_controls: Mapping[str, Sequence[Log]] | None = None,
+    tokens_per_s: float = USUAL_PACE,
     seed: int = 0,
     replicates: int = REPLICATES,
 ) -> dict[str, Any]:
     """The summary of one system with what ran, what was counted, and the controls on the same streams.
 
-    Keys: every metric, `twa_now_oracle`, `chance_corrected.<metric>`, `controls.<name>.<metric>`, `run` and `counts`.
-    All of it fits JSON.
+    `model_controls` are the logs of the controls that run the model itself, by name, one per stream; without them
+    `controls_not_run` names them, as where only a log is at hand. Keys: every metric, `twa_now_oracle`,
+    `chance_corrected.<metric>`, `controls.<name>.<metric>`, `controls_not_run`, `fitted`, `run` and `counts`. All of it
+    fits JSON.
+
+    Raises:
+        DataError: `model_controls` lacks one of `OF_THE_MODEL`.
     """
     scored = [score(log, truth) for log, truth in pairs]
     metrics = _estimates(_by_video(scored, videos), seed=seed, replicates=replicates)
+    logs_of = control_logs(pairs, videos=videos, tokens_per_s=tokens_per_s)
+    logs_of |= {name: list(logs) for name, logs in (model_controls or {}).items()}
+    check_controls(logs_of, with_model=model_controls is not None)
     controls = {
         name: summarize(
             list(zip(logs, (truth for _, truth in pairs), strict=True)), videos=videos, seed=seed, replicates=replicates
         )
-        for name, logs in control_logs(pairs, tokens_per_s=tokens_per_s).items()
+        for name, logs in logs_of.items()
     }
     return {
         **metrics,
         "twa_now_oracle": controls["oracle"]["twa_now"],
         "chance_corrected": _chance_corrected(metrics, controls),
         "controls": controls,
+        "controls_not_run": [name for name in OF_THE_MODEL if name not in controls],
+        "fitted": {"echo_after_k": sorted({log.head.model for log in logs_of["echo_after_k"]})},
         "run": _run([log for log, _ in pairs]),
         "counts": _counts(scored, metrics),
     }
 
 
-def control_logs(pairs: Sequence[Pair], *, tokens_per_s: float = 4.0) -> dict[str, list[Log]]:
-    """What each control would have said on the same streams, at this pace of speech (Hz)."""
+def control_logs(
+    pairs: Sequence[Pair], *, videos: Sequence[str] | None = None, tokens_per_s: float = 4.0
+) -> dict[str, list[Log]]:
+    """What each control that sees nothing would have said on the same streams, at this pace of speech (Hz)."""
     truths = [truth for _, truth in pairs]
     settings = [Setting(duration_s=log.tau(log.end.w), fps=log.head.fps, tokens_per_s=tokens_per_s) for log, _ in pairs]
     streams = list(zip(truths, settings, strict=True))
+    lengths = [(truth, setting.duration_s, setting.clock) for truth, setting in streams]
     return {
         "always_silent": [always_silent(truth, setting) for truth, setting in streams],
         "always_talk": [always_talk(truth, setting) for truth, setting in streams],
         "blind": blind_logs(truths, settings),
+        "echo_after_k": echo_logs(lengths, list(videos or map(str, range(len(pairs))))),
+        "parse_attack": [watch_blind(ParseAttack, "parse_attack", *stream) for stream in lengths],
         "oracle": [oracle(truth, setting) for truth, setting in streams],
     }
 
 
+def pace_of(pairs: Sequence[Pair]) -> float:
+    """Tokens per second of video: from the median gap between tokens of an answer; `USUAL_PACE` where there is none.
+
+    The controls speak at the pace of the run, or the comparison would not be fair.
+    """
+    gaps = [b - a for log, _ in pairs for speech in log.speech for a, b in pairwise(speech.tau)]
+    usual_s = median(gaps)
+    return round(1 / usual_s, 3) if usual_s else USUAL_PACE
+
+
 def score_log_file(log_path: Path, truth_path: Path) -> dict[str, Any]:
     """Score one log file of any system against its truth file; see `report`. One video gives no intervals."""
-    return report([(read_log(log_path), read_truth(truth_path))])
+    pairs = [(read_log(log_path), read_truth(truth_path))]
+    return report(pairs, tokens_per_s=pace_of(pairs))
 
 
 def compare(
@@ -119,7 +160,7 @@ def compare(
         both = zip(_defined(metric, ours), _defined(metric, theirs), strict=True)
         statistic = difference(_statistic(metric, ours), _statistic(metric, theirs))
         num_defined = sum(a and b for a, b in both)
-        estimates[name] = _estimate(statistic, len(ours), num_defined, seed=seed, replicates=replicates)
+        estimates[name] = estimate(statistic, len(ours), num_defined, seed=seed, replicates=replicates)
     return estimates
 
 
@@ -131,7 +172,7 @@ def pooled_share(rows: Sequence[tuple[float, float]], *, seed: int = 0, replicat
     def share(drawn: NDArray[np.int64]) -> float | None:
         return ratio(*sums_V2[drawn].sum(axis=0).tolist())
 
-    return _estimate(share, len(rows), num_defined, seed=seed, replicates=replicates)
+    return estimate(share, len(rows), num_defined, seed=seed, replicates=replicates)
 
 
 Groups = Sequence[Sequence[Scored]]
@@ -150,7 +191,7 @@ def _by_video(scored: Sequence[Scored], videos: Sequence[str] | None) -> Groups:
 
 def _estimates(groups: Groups, *, seed: int, replicates: int) -> dict[str, Estimate]:
     return {
-        name: _estimate(
+        name: estimate(
             _statistic(metric, groups), len(groups), sum(_defined(metric, groups)), seed=seed, replicates=replicates
         )
         for name, metric in METRICS.items()
@@ -177,7 +218,8 @@ def _statistic(metric: Metric, groups: Groups) -> Statistic:
     return lambda drawn: metric.value(np.concatenate([np.zeros((0, metric.columns)), *(tables[n] for n in drawn)]))
 
 
-def _estimate(statistic: Statistic, num_videos: int, num_defined: int, *, seed: int, replicates: int) -> Estimate:
+def estimate(statistic: Statistic, num_videos: int, num_defined: int, *, seed: int, replicates: int) -> Estimate:
+    """A statistic over all videos with its interval; `num_defined` is the number that is reported as n."""
     value = statistic(np.arange(num_videos))
     interval = None if value is None else bootstrap(num_videos, statistic, count=replicates, seed=seed)
     return {
@@ -199,7 +241,7 @@ def _chance_corrected(
     """Scores of which 1 is the best, against the best of the controls that see nothing."""
     corrected: dict[str, float | None] = {}
     for name in _SCORES:
-        rows = [controls[control][name]["value"] for control in ("always_silent", "always_talk", "blind")]
+        rows = [controls[control][name]["value"] for control in (*SEEING_NOTHING, "text_only") if control in controls]
         best = max((row for row in rows if row is not None), default=None)
         corrected[name] = chance_corrected(metrics[name]["value"], best)
     return corrected

@@ -2,7 +2,8 @@
 
 `always_silent` says nothing; `always_talk` speaks in every slot; `blind` gives one constant reply per kind of question,
 a fitted time after it; `oracle` starts the true text on the frame of each change, and pays for its length.
-All run on the "free" clock at a given pace.
+All run on the "free" clock at a given pace. They are made from the truth; `vigil.eval.baselines` and
+`vigil.eval.recent` have the controls that stand behind the streaming door like any other system.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from re import findall
 
-from vigil.errors import ConfigError
+from vigil.errors import ConfigError, DataError
+from vigil.eval.door import VirtualClock
 from vigil.eval.log import Log, validate
 from vigil.eval.rows import (
     Act,
@@ -32,6 +34,21 @@ from vigil.eval.rows import (
 from vigil.eval.stats import median
 from vigil.eval.truth import Happening, Question, Truth
 
+SEEING_NOTHING = ("always_silent", "always_talk", "blind", "echo_after_k", "parse_attack")
+OF_THE_MODEL = ("text_only", "recent_4", "recent_16")
+"""Controls that run the model itself: without frames, or offline on the newest 4 or 16 of them."""
+
+
+def check_controls(names: Iterable[str], *, with_model: bool) -> None:
+    """Refuse a table without its controls.
+
+    Raises:
+        DataError: a control is missing; those of the model are only asked for `with_model`.
+    """
+    required = (*SEEING_NOTHING, *(OF_THE_MODEL if with_model else ()))
+    if missing := [name for name in required if name not in set(names)]:
+        raise DataError(f"the table lacks the controls {', '.join(missing)}. Run them too: they are part of it.")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
@@ -48,6 +65,11 @@ class Setting:
                 f"duration_s = {self.duration_s}, fps = {self.fps}, tokens_per_s = {self.tokens_per_s}: "
                 "the duration must not be negative, and the rates must be above 0."
             )
+
+    @property
+    def clock(self) -> VirtualClock:
+        """The same pace for systems behind the streaming door."""
+        return VirtualClock(mode="free", fps=self.fps, token_s=1 / self.tokens_per_s)
 
     @property
     def frame_times(self) -> list[float]:

@@ -130,6 +130,12 @@ class LogWriter:
             rows = sorted(self._rows, key=lambda entry: entry[:2])
             return validate([self._head, *(row for _, _, row in rows)])
 
+    def take(self) -> list[Timed]:
+        """Hand over the rows so far, in the order in which they came; `log` no longer has them."""
+        with self._lock:
+            rows, self._rows = self._rows, []
+            return [row for _, _, row in rows]
+
     def _put(self, row: Timed, *, first: bool = False) -> None:
         self._rows.append((row.w, -1 if first else next(self._order), row))
 

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from vigil.eval.behaviour import Pair
 from vigil.eval.claims import parser_of
 from vigil.eval.log import Log
 from vigil.eval.silence import event_confidences, is_right, matched_speech, slot_time
-from vigil.eval.stats import median, ratio
+from vigil.eval.stats import ratio
 
-USUAL_PACE = 4.0
-"""Tokens per second that the controls speak at where a run says too little to tell its own."""
 Points = list[tuple[float, float]]
 Delays = Sequence[tuple[float, bool]]
 """(seconds, True if it was seen to happen then, False if only known to take longer)."""
@@ -55,16 +52,6 @@ def first_token_delays(log: Log) -> list[tuple[float, bool]]:
             first_w = min((speech.tokens[0].w for speech in log.speech if speech.q == prompt.q), default=None)
             found.append((log.end.w - prompt.w, False) if first_w is None else (first_w - prompt.w, True))
     return found
-
-
-def pace_of(pairs: Sequence[Pair]) -> float:
-    """Tokens per second of video: from the median gap between tokens of an answer; `USUAL_PACE` where there is none.
-
-    The controls speak at the pace of the run, or the comparison would not be fair.
-    """
-    gaps = [b - a for log, _ in pairs for speech in log.speech for a, b in pairwise(speech.tau)]
-    usual_s = median(gaps)
-    return round(1 / usual_s, 3) if usual_s else USUAL_PACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vigil.errors import ConfigError, DataError
+from vigil.eval.behaviour import pace_of
 from vigil.eval.jsonl import read_lines
-from vigil.eval.report.curves import count_unparsable, pace_of
+from vigil.eval.report.curves import count_unparsable
 from vigil.eval.report.markup import Child, Markup, tag
 from vigil.eval.report.scales import spell
 from vigil.eval.report.streams import Stream

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vigil.eval.behaviour import report
-from vigil.eval.report.curves import pace_of
+from vigil.eval.behaviour import pace_of, report
 from vigil.eval.report.distributions import calibration, latency
 from vigil.eval.report.document import document, many, section
 from vigil.eval.report.facts import count_list, extra_scores, run_facts
