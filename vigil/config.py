@@ -12,7 +12,10 @@ BeforeFirstFrame = Literal["skip", "null_key", "leak"]
 EncoderKind = Literal["tile_vit", "conv"]
 Fit = Literal["pad", "stretch"]
 KNorm = Literal["after_rotation", "before_rotation"]
+Fusion = Literal["cross-attention", "decoder-only"]
 Eviction = Literal["oldest", "error"]
+Retention = Literal["window", "keyframes", "pool", "merge"]
+Storage = Literal["model", "int8", "fp8"]
 
 
 def _one_of(choices: Any, **given: str) -> None:
@@ -151,6 +154,9 @@ class ModelConfig:
     training code had it) all frames, future ones included. `leak` exists for comparison only."""
     k_norm: KNorm = "after_rotation"
     """Order of the key norm and the rotation in cross layers."""
+    fusion: Fusion = "cross-attention"
+    """How frames reach the text: it reads them from the side, or (decoder-only, a twin to compare with; see
+    `vigil.model.interleave`) their vision tokens stand in it and every layer is a self-attention layer."""
     frame_rope: bool = True
     """Cross layers rotate queries by text and keys by frame position. False in plain Llama-3.2-Vision."""
     image_token_id: int = 128256
@@ -162,12 +168,19 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _one_of(BeforeFirstFrame, before_first_frame=self.before_first_frame)
         _one_of(KNorm, k_norm=self.k_norm)
+        _one_of(Fusion, fusion=self.fusion)
+        if self.fusion == "decoder-only" and self.text.cross_layers:
+            raise ConfigError(
+                f'fusion="decoder-only" has no cross layers, got cross_layers={self.text.cross_layers}. '
+                "Make the config with vigil.model.interleave.twin_of."
+            )
 
     @property
     def kv_bytes_per_frame(self) -> int:
-        """Frame memory that one frame takes at 2 bytes a number."""
+        """Memory that the keys and values of one frame take at 2 bytes a number."""
         text = self.text
-        return 2 * 2 * len(text.cross_layers) * self.vision.tokens_per_frame * text.num_kv_heads * text.head_dim
+        layers = text.num_layers if self.fusion == "decoder-only" else len(text.cross_layers)
+        return 2 * 2 * layers * self.vision.tokens_per_frame * text.num_kv_heads * text.head_dim
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,8 +193,20 @@ class StreamConfig:
     """Frames kept in memory; each costs `ModelConfig.kv_bytes_per_frame` bytes."""
     eviction: Eviction = "oldest"
     """When memory is full: drop the oldest frame, or raise `MemoryFull`."""
+    retention: Retention = "window"
+    """What becomes of frames that are no longer recent. window: they go. keyframes: those that differ most from the
+    one before stay. pool: `pool_frames` of them become one, their average. merge: the same, but similar tokens are
+    merged, so that what is rare stays sharp. Each entry of the memory costs as much as a frame, whatever it is."""
+    recent_frames: int | None = None
+    """Newest frames that are always kept as they are; default a quarter of `memory_frames`. Of no use for "window"."""
+    pool_frames: int = 4
+    """Frames that become one entry under "pool" and "merge"."""
+    frame_storage: Storage = "model"
+    """How the frame memory holds numbers: as the model computes them, or in 8 bits with a scale per token and head.
+    Half the memory of 16 bits; each read unpacks one layer at a time."""
     text_tokens: int = 4096
-    """Text tokens kept; when full, the oldest quarter outside the system text and the open question goes."""
+    """Text tokens kept, and with them the largest rotary position of text and frames: set it within the length that
+    the model was trained on. When full, silent slots of evicted frames go first, then the oldest turns."""
     tokens_per_s: float = 4.0
     """Speaking pace (Hz of video time). Speech and video stay in step under every clock."""
     max_answer_tokens: int = 512
@@ -195,6 +220,8 @@ class StreamConfig:
 
     def __post_init__(self) -> None:
         _one_of(Eviction, eviction=self.eviction)
+        _one_of(Retention, retention=self.retention)
+        _one_of(Storage, frame_storage=self.frame_storage)
         for name in ("fps", "tokens_per_s", "max_answer_s", "stale_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}.")
@@ -203,6 +230,24 @@ class StreamConfig:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.text_tokens < 64:
             raise ConfigError(f"text_tokens must be at least 64, got {self.text_tokens}.")
+        if self.retention == "window":
+            return
+        if self.eviction == "error":
+            raise ConfigError(f'eviction="error" wants retention="window", got {self.retention!r}.')
+        if self.pool_frames < 2:
+            raise ConfigError(f"pool_frames must be at least 2, got {self.pool_frames}.")
+        if not 1 <= self.num_recent <= self.memory_frames - self.pool_frames:
+            raise ConfigError(
+                f"recent_frames must be at least 1 and leave pool_frames={self.pool_frames} of "
+                f"memory_frames={self.memory_frames} to what is older, got {self.num_recent}."
+            )
+
+    @property
+    def num_recent(self) -> int:
+        """Newest frames that are always kept as they are."""
+        if self.retention == "window":
+            return self.memory_frames
+        return max(1, self.memory_frames // 4) if self.recent_frames is None else self.recent_frames
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

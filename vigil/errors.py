@@ -5,11 +5,14 @@ VigilError                   exit code 1
 ├── ShapeError               1   a tensor does not have the shape that a function asks for
 ├── GrammarError             1   tokens in an order that the slot grammar forbids
 ├── MemoryFull               1   a frame or text memory is full and may not evict
+├── CapacityError            1   an engine has no room for one more session
 ├── SourceError              3   a video source could not be opened
 │   └── SourceLost           4   a source that was open went away
 ├── MediaError               7   a source opened, but holds nothing that can be decoded
 ├── DataError                7   a record, caption or event-log file breaks its format
 ├── OutputError              5   a result could not be written
+│   └── StorageError         5   the event log on disk cannot go on
+├── BadSequence              1   a command's number is not the next one
 └── ModelError               6   a model could not be loaded or run
     ├── CheckpointError      6   tensors missing, left over, or of the wrong shape
     └── TokenizerError       6   no tokenizer, or a special token it lacks
@@ -43,6 +46,10 @@ class MemoryFull(VigilError):
     """A frame or text memory is full and may not evict."""
 
 
+class CapacityError(VigilError):
+    """An engine has no room for one more session; those that run are not affected."""
+
+
 class SourceError(VigilError, OSError):
     """A video source could not be opened."""
 
@@ -71,6 +78,14 @@ class OutputError(VigilError, OSError):
     """A result could not be written."""
 
     exit_code = 5
+
+
+class StorageError(OutputError):
+    """The event log on disk cannot go on; nothing that was acknowledged is lost."""
+
+
+class BadSequence(VigilError, ValueError):
+    """A command's number is not the next one of its client."""
 
 
 class ModelError(VigilError):

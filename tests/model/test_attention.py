@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vigil.config import KNorm
 from vigil.model import VideoModel
-from vigil.model.attention import CrossAttention, FrameView
+from vigil.model.attention import CrossAttention, FrameView, Prefix, Visible, attend
 from vigil.model.rope import Rotation, rotate
 
 
@@ -90,3 +90,46 @@ def test_without_frame_rotation_the_position_of_a_frame_does_not_count() -> None
         features_FPD = torch.randn(1, 4, 32)
         one, other = (model.write_frames(features_FPD, torch.tensor([p])).keys[0] for p in (3, 8))
         assert torch.equal(one, other) is not frame_rope
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_grouped_heads_attend_as_if_they_were_repeated(tokens: int) -> None:
+    q, k, v = torch.randn(2, 4, tokens, 8), torch.randn(2, 2, 9, 8), torch.randn(2, 2, 9, 8)
+    mask = torch.rand(2, 1, tokens, 9) > 0.3
+    k_BNSH, v_BNSH = (x.repeat_interleave(2, dim=1) for x in (k, v))
+    scores = (q @ k_BNSH.transpose(2, 3)) / 8**0.5
+    torch.testing.assert_close(attend(q, k, v), scores.softmax(-1) @ v_BNSH, rtol=0, atol=1e-5)
+    masked = scores.masked_fill(~mask, -torch.inf).softmax(-1) @ v_BNSH
+    torch.testing.assert_close(attend(q, k, v, mask=mask), masked, rtol=0, atol=1e-5)
+
+
+def test_one_query_does_not_repeat_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys go into the kernel as they lie in the memory, with their own number of heads."""
+    given: list[tuple[Tensor, Tensor]] = []
+    kernel = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(q: Tensor, k: Tensor, v: Tensor, **rest: object) -> Tensor:
+        given.append((q, k))
+        return kernel(q, k, v, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    k = torch.randn(1, 2, 9, 8)
+    attend(torch.randn(1, 4, 1, 8), k, k)
+    ((q, keys),) = given
+    assert (q.shape[1], keys.shape[1]) == (2, 2)
+    assert keys.data_ptr() == k.data_ptr()
+
+
+@pytest.mark.parametrize("entries", [(0, 6), (6, 6, 12), (0, 0), (3, 6, 6, 9)])
+def test_prefixes_see_what_a_mask_would_show(entries: tuple[int, ...]) -> None:
+    keys, values = torch.randn(1, 2, 12, 8), torch.randn(1, 2, 12, 8)
+    q = torch.randn(1, 4, len(entries), 8)
+    mask_BTF = torch.arange(4) * 3 < torch.tensor(entries)[None, :, None]
+    seeing_BT1 = mask_BTF.any(-1, keepdim=True)
+    by_mask = FrameView(keys, values, Visible(mask_BTF | ~seeing_BT1, seeing_BT1))
+    by_prefix = FrameView(keys, values, Prefix(entries))
+    expected = torch.where(seeing_BT1[:, None], by_mask.attend(q), 0)
+    torch.testing.assert_close(torch.where(seeing_BT1[:, None], by_prefix.attend(q), 0), expected, rtol=0, atol=1e-5)
+    assert by_prefix.attend(q).isfinite().all()
+    seeing = by_prefix.seeing
+    assert torch.equal(seeing_BT1, torch.ones_like(seeing_BT1) if seeing is None else seeing)

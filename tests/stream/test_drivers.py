@@ -21,8 +21,9 @@ from vigil.model import VideoModel
 from vigil.model.model import Written
 from vigil.model.tokens import END_OF_TURN, SILENCE, ControlIds, Tokenizer, Transcript
 from vigil.model.vision import preprocess
+from vigil.stream.feed import allowed_tokens
 from vigil.stream.policy import Sampler
-from vigil.stream.session import Session, allowed_tokens
+from vigil.stream.session import Session
 from vigil.stream.watch import answer
 from vigil.types import Done, Ended, Event, Say
 

@@ -1,6 +1,6 @@
-"""Both lanes keep the newest in bounded memory, whatever way it comes in.
+"""The frame memory keeps the newest in bounded memory, whatever way it comes in. Other policies: test_retention.py.
 
-Axes: F frames, K key/value heads, P vision tokens of a frame, S = F * P, H head channels, T text tokens.
+Axes: F frames, K key/value heads, P vision tokens of a frame, S = F * P, H head channels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from torch import Tensor
 
 from vigil.config import StreamConfig
 from vigil.errors import MemoryFull
-from vigil.stream.memory import FrameMemory, TextMemory
+from vigil.model.attention import Prefix
+from vigil.stream.memory import FrameMemory
+from vigil.stream.retention import Entry
 
 
 def frames(num: int) -> Tensor:
@@ -51,7 +53,8 @@ def test_memory_keeps_the_newest_frames_for_any_cut_and_size(cuts: list[int], ca
             memory.append(layer, part, part)
         gone = memory.publish(range(done, done + cut))
         before, done = min(done, capacity), done + cut
-        assert gone == before + cut - len(memory)
+        assert gone == list(range(done - len(memory) - len(gone), done - len(memory)))
+        assert len(gone) == before + cut - len(memory)
         assert kept(memory) == list(range(max(0, done - capacity), done))
         assert memory.snapshot().positions == tuple(kept(memory))
 
@@ -61,7 +64,7 @@ def test_nothing_is_readable_before_it_is_published() -> None:
     part = frames(2)
     memory.append(0, part, part)
     assert memory.snapshot().layer(0)[0].numel() == 0
-    assert memory.snapshot().views(torch.tensor([5])) == [None, None]
+    assert list(memory.snapshot().views(torch.tensor([5]))) == [None, None]
     memory.append(1, part, part)
     assert kept(memory) == []
     memory.publish([0, 3])
@@ -100,10 +103,10 @@ def check_constant_memory(memory: FrameMemory, num: int = 1000) -> None:
 class Hoarder(FrameMemory):
     """Broken on purpose: never lets a frame go."""
 
-    def publish(self, positions: object = None) -> int:
-        self._positions += [0] * self._staged[0]
+    def publish(self, positions: object = None, numbers: object = None) -> list[int]:
+        self._entries += [Entry((0,), 0, 0)] * self._staged[0]
         self._staged = [0] * len(self._staged)
-        return 0
+        return []
 
 
 def test_a_thousand_frames_take_no_more_memory_than_the_first() -> None:
@@ -144,60 +147,4 @@ def test_rows_see_the_frames_at_or_before_them() -> None:
     assert after is not None
     assert after.visible is None, "all frames stand before these rows"
     assert middle is not None
-    assert middle.visible is not None
-    assert (middle.visible.mask_BTF & middle.visible.any_BT1)[0].int().tolist() == [
-        [0, 0, 0],
-        [1, 0, 0],
-        [1, 0, 0],
-        [1, 0, 0],
-        [1, 1, 0],
-        [1, 1, 1],
-    ]
-
-
-# ---- text -----------------------------------------------------------------------------------------------------------
-
-
-def tokens(start: int, stop: int) -> Tensor:
-    """Token i holds the number i everywhere: [1, K=2, T, H=4]."""
-    return torch.arange(start, stop, dtype=torch.float32).view(1, 1, -1, 1).expand(1, 2, stop - start, 4)
-
-
-def numbers(lane: Tensor) -> list[int]:
-    return [int(number) for number in lane[0, 0, :, 0]]
-
-
-def test_text_comes_back_in_order_and_may_be_dropped_from_the_middle() -> None:
-    memory = TextMemory(8, num_layers=1)
-    memory.extend(0, tokens(0, 6), tokens(0, 6))
-    memory.advance(6)
-    memory.drop(1, 4)
-    assert len(memory) == 3
-    keys, values = memory.extend(0, tokens(6, 8), tokens(6, 8))
-    assert numbers(keys) == numbers(values) == [0, 4, 5, 6, 7]
-
-
-def test_text_that_was_not_counted_is_overwritten() -> None:
-    memory = TextMemory(8, num_layers=1)
-    memory.extend(0, tokens(0, 2), tokens(0, 2))
-    assert len(memory) == 0
-    keys, _ = memory.extend(0, tokens(5, 7), tokens(5, 7))
-    assert numbers(keys) == [5, 6]
-
-
-def test_a_full_text_lane_says_what_to_change() -> None:
-    memory = TextMemory(4, num_layers=1)
-    memory.extend(0, tokens(0, 3), tokens(0, 3))
-    memory.advance(3)
-    with pytest.raises(MemoryFull, match=r"3 of 4 tokens, and 2 more came\. Raise StreamConfig\.text_tokens\."):
-        memory.extend(0, tokens(3, 5), tokens(3, 5))
-
-
-def test_the_text_lane_is_written_in_place() -> None:
-    memory = TextMemory(4, num_layers=1)
-    storages = set()
-    for i in range(4):
-        keys, _ = memory.extend(0, tokens(i, i + 1), tokens(i, i + 1))
-        memory.advance(1)
-        storages.add(keys.untyped_storage().data_ptr())
-    assert len(storages) == 1
+    assert middle.visible == Prefix((0, 3, 3, 3, 6, 9)), "three vision tokens a frame"

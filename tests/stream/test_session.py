@@ -16,6 +16,7 @@ from vigil.model.tokens import ELLIPSIS, END_OF_TURN, SILENCE
 from vigil.stream.journal import Moment
 from vigil.stream.policy import AnswerBy, Greedy, Policy, Sampler, Threshold
 from vigil.stream.session import Session
+from vigil.stream.text_lane import Kind
 from vigil.types import Done, Event, Say, Silence
 
 
@@ -263,23 +264,24 @@ def test_control_tokens_are_never_drawn_as_words() -> None:
 
 
 def pinned(session: Session) -> tuple[Tensor, Tensor]:
-    """Keys, in the first layer, of the opening messages and of the open question: they tell token and position."""
-    start, stop = session._question
-    keys_KTH = session._text._keys[0]
-    return keys_KTH[:, : session._prefix].clone(), keys_KTH[:, start:stop].clone()
+    """Values, in the first layer, of the opening messages and of the open question: they tell the tokens."""
+    kinds, values_KTH = session._ledger.kinds[: len(session._text)], session._text._values[0]
+    fixed, asked = (
+        torch.tensor([i for i, kind in enumerate(kinds) if kind is which]) for which in (Kind.FIXED, Kind.ASKED)
+    )
+    return values_KTH[:, fixed], values_KTH[:, asked]
 
 
-def test_a_session_of_thousands_of_tokens_keeps_its_memory_and_its_question() -> None:
+def test_a_session_of_thousands_of_tokens_keeps_its_memory_its_positions_and_its_question() -> None:
     clock = scripted(*["abcdefgh", SILENCE] * 220, text_tokens=128, tokens_per_s=100.0, memory_frames=8)
-    clock.ask("An older question", 0.0)
     clock.frame(1.0)
     clock.ask("Where is the red ball?", 1.5)
     session, first, sizes = clock.session, pinned(clock.session), set()
     for second in range(2, 220):
         clock.frame(float(second))
-        assert len(session._text) <= 128
-        sizes.add(session._frames.num_bytes)
-    assert session._position > 2000, "tokens that went through the lane"
+        assert len(session._ledger) <= 128
+        assert max(session._frames.positions) < 128, "the largest rotary position of any frame"
+        sizes.add((session._frames.num_bytes, session._text.num_bytes))
     assert len(sizes) == 1
     assert all(torch.equal(now, then) for now, then in zip(pinned(session), first, strict=True))
     assert len(done(clock.events)) > 200, "it still speaks"

@@ -85,9 +85,13 @@ class JsonLines(_Lines):
 
 
 class PlainLines(_Lines):
-    """One line for each question, answer and silence, with the video time at which it began."""
+    """One line for each question, answer and silence, with the video time at which it began.
 
-    def __init__(self) -> None:
+    `label` opens every line; it tells several sources apart.
+    """
+
+    def __init__(self, label: str = "") -> None:
+        self._label = label
         self._story = Story(keep=50)
         self._quiet: tuple[float, float] | None = None
 
@@ -111,8 +115,8 @@ class PlainLines(_Lines):
     def _line(self, time_s: float, what: str, text: str) -> None:
         quiet, self._quiet = self._quiet, None
         if quiet is not None and quiet[1] - quiet[0] >= SHORTEST_SILENCE_S:
-            write_line(f"{clock(quiet[0]):>9}  {'silence':<9}  until {clock(quiet[1])}")
-        write_line(f"{clock(time_s):>9}  {what:<9}  {printable(text)}".rstrip())
+            write_line(f"{self._label}{clock(quiet[0]):>9}  {'silence':<9}  until {clock(quiet[1])}")
+        write_line(f"{self._label}{clock(time_s):>9}  {what:<9}  {printable(text)}".rstrip())
 
 
 def _with_note(spoken: Spoken) -> str:

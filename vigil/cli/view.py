@@ -32,7 +32,8 @@ NARROW = 46
 class LiveView:
     """Shows a session as it runs; the newest entries stay on the screen, and at the end all kept ones are printed.
 
-    `pace` is the speed of the video, "max", or "live" (the wall clock); `typed`: questions can be typed.
+    `pace` is the speed of the video, "max", or "live" (the wall clock); `typed`: questions can be typed; `height`:
+    lines that it may take (default: the whole screen).
     Events and measurements may come while the screen is being drawn in another thread.
     """
 
@@ -44,10 +45,12 @@ class LiveView:
         pace: float | Literal["max", "live"] = 1.0,
         typed: bool = False,
         console: Console | None = None,
+        height: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.story = Story(keep=KEPT_ENTRIES)
         self.console = console or Console()
+        self._height = height
         self._source = printable(source)
         self._duration_s = duration_s
         self._pace = pace
@@ -75,10 +78,14 @@ class LiveView:
 
     def show(self, event: Event) -> None:
         """Take one event, and draw at once."""
+        self.take(event)
+        self._screen.refresh()
+
+    def take(self, event: Event) -> None:
+        """Take one event, to be drawn later."""
         with self._lock:
             self.story.add(event)
             self._seen = (max(self._seen[0], event.time_s), self._now())
-        self._screen.refresh()
 
     def trace(self, kind: str, **fields: object) -> None:
         """Take the time of a frame, and how late it became readable: after its arrival (live) or its due time."""
@@ -111,7 +118,7 @@ class LiveView:
         with self._lock:
             parts: list[RenderableType] = [self._status(), Text()]
             foot = self._foot()
-            room = self.console.height - 2 - len(foot) - 1
+            room = (self._height or self.console.height) - 2 - len(foot) - 1
             parts += self._newest(room)
             return Group(*parts, *foot)
 

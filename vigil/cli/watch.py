@@ -21,7 +21,9 @@ from vigil.errors import ConfigError
 
 if TYPE_CHECKING:
     from vigil.cli.lines import Printer
+    from vigil.cli.recorded import Kept
     from vigil.cli.story import Story
+    from vigil.stream.policy import Policy
     from vigil.stream.session import Session
     from vigil.stream.source import Source
     from vigil.types import Event
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
 SHOW_CURSOR = b"\x1b[?25h"
 
 HELP = f"""\
-usage: vigil watch [SOURCE] [--ask TEXT]... [--watch-for TEXT]... [OPTIONS]
+usage: vigil watch [SOURCE]... [--ask TEXT]... [--watch-for TEXT]... [OPTIONS]
 
 Watch a video while it plays, and print what the model says, as it says it.
 Type a question and press Enter at any time. One question is open at a time:
 the next one, typed or given, ends the one before.
 
-  SOURCE               file, or folder of images (default: the bundled clip)
+  SOURCE               file, or folder of images (default: the bundled clip);
+                       several are watched at once, each asked the same
   --ask TEXT           question asked at 0 s (default: none)
   --ask-at SECONDS TEXT
                        question asked at a video time (default: none)
@@ -50,6 +53,9 @@ the next one, typed or given, ends the one before.
   --json               one JSON event per line, for other programs
   --srt FILE           write what was said as SRT subtitles at the end
   --vtt FILE           the same as WebVTT
+  --out FILE           write the lines of --json to a file
+  --log DIR            keep the session in a folder; see vigil log --help
+  --resume ID          go on with a kept session after the last frame it saw
 
 examples:
   vigil watch kitchen.mp4 --ask "Tell me when the water boils."
@@ -65,6 +71,8 @@ class Options:
 
     source: str | None = None
     """None: the bundled clip, with its own questions where none are given."""
+    others: tuple[str, ...] = ()
+    """Further sources, watched at the same time."""
     questions: tuple[Question, ...] = ()
     stream: StreamConfig = field(default_factory=StreamConfig)
     model: str = "nano"
@@ -74,13 +82,17 @@ class Options:
     json: bool = False
     srt: Path | None = None
     vtt: Path | None = None
+    out: Path | None = None
+    log: Path | None = None
+    resume: str | None = None
+    """Id of a session in `log`."""
 
 
 def parser() -> Parser:
     """The flags of `vigil watch`."""
     flags = Parser("watch", HELP)
     default = StreamConfig()
-    flags.add_argument("source", nargs="?", metavar="SOURCE")
+    flags.add_argument("sources", nargs="*", metavar="SOURCE")
     flags.add_argument("--ask", action=AddQuestion, dest="questions", metavar="TEXT")
     flags.add_argument("--ask-at", action=AddQuestion, dest="questions", nargs=2, metavar=("SECONDS", "TEXT"))
     flags.add_argument("--watch-for", action=AddQuestion, dest="questions", metavar="TEXT")
@@ -94,6 +106,9 @@ def parser() -> Parser:
     flags.add_argument("--json", action="store_true")
     flags.add_argument("--srt", type=Path, metavar="FILE")
     flags.add_argument("--vtt", type=Path, metavar="FILE")
+    flags.add_argument("--out", type=Path, metavar="FILE")
+    flags.add_argument("--log", type=Path, metavar="DIR")
+    flags.add_argument("--resume", metavar="ID")
     return flags
 
 
@@ -115,7 +130,8 @@ def options(args: argparse.Namespace) -> Options:
     if args.live and args.speed not in (None, 1.0):
         raise ConfigError(f"--live keeps real time, so --speed {args.speed} cannot hold. Leave one of them out.")
     return Options(
-        source=args.source,
+        source=args.sources[0] if args.sources else None,
+        others=tuple(args.sources[1:]),
         questions=tuple(args.questions or ()),
         stream=StreamConfig(fps=args.fps, memory_frames=args.memory, tokens_per_s=args.pace),
         model=args.model,
@@ -125,33 +141,50 @@ def options(args: argparse.Namespace) -> Options:
         json=args.json,
         srt=args.srt,
         vtt=args.vtt,
+        out=args.out,
+        log=args.log,
+        resume=args.resume,
     )
 
 
 def watch(options: Options) -> None:
     """Open everything, show each event, and write the subtitles; what can fail early fails before the model loads."""
+    if options.others:
+        from vigil.cli.together import watch_together
+
+        watch_together(options)
+        return
+    from vigil.cli.recorded import recorded
+    from vigil.cli.subtitles import check_writable
+
+    for path in (options.srt, options.vtt, options.out):
+        if path is not None:
+            check_writable(path)
+    with recorded(options) as kept:
+        play(with_demo(kept.options), kept)
+
+
+def play(options: Options, kept: Kept) -> None:
+    """Watch the source of `options`, show each event once `kept` has it, and write the subtitles."""
     from vigil.cli.keyboard import Keyboard
     from vigil.cli.lines import note
     from vigil.cli.story import Story
-    from vigil.cli.subtitles import check_writable
     from vigil.stream.source import open_source
 
-    files = [path for path in (options.srt, options.vtt) if path is not None]
-    for path in files:
-        check_writable(path)
-    options = with_demo(options)
     assert options.source is not None
     for at_s, number in Counter(question.at_s for question in options.questions).items():
         if number > 1:
             note(f"{number} questions at {at_s:g} s: each ends the one before, so only the last of them stays open.")
-    story = Story(keep=None if files else 1)
-    with open_source(options.source, fps=options.stream.fps) as source:
+    story = Story(keep=None if options.srt or options.vtt else 1)
+    with open_source(options.source, fps=options.stream.fps) as opened:
+        source = kept.rest_of(opened, options)
         printer = printer_for(options, source)
-        session, events = start(options, source, printer.trace)
+        session, events = start(options, source, kept.trace(printer.trace))
+        kept.begin(source, options)
         keyboard = Keyboard(session.ask, on_change=printer.typing, echo=not shows_live(options))
         try:
             with session, printer, keyboard, ctrl_c(session.close, keyboard.restore) as was_pressed:
-                for event in events:
+                for event in kept.keep(events):
                     story.add(event)
                     printer.show(event)
         finally:
@@ -171,17 +204,21 @@ def start(options: Options, source: Source, trace: Callable[..., None]) -> tuple
     import vigil
     from vigil.cli.lines import loading
 
-    policy = None
-    if options.threshold is not None:
-        from vigil.stream.policy import Threshold
-
-        policy = Threshold(options.threshold)
     with loading(options.model):
         model = vigil.load(options.model)
-    session = vigil.Session(model, config=options.stream, policy=policy, trace=trace)
+    session = vigil.Session(model, config=options.stream, policy=policy_of(options), trace=trace)
     for question in options.questions:
         session.ask(question.text, standing=question.standing, at_s=question.at_s)
     return session, session.watch(source, speed=options.speed, live=options.live)
+
+
+def policy_of(options: Options) -> Policy | None:
+    """When to speak; None: whenever that is likelier than silence."""
+    if options.threshold is None:
+        return None
+    from vigil.stream.policy import Threshold
+
+    return Threshold(options.threshold)
 
 
 def with_demo(options: Options) -> Options:

@@ -5,7 +5,7 @@ Axes: B rows, T text tokens, D channels, F frames, P vision tokens of a frame, H
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 import torch
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vigil.config import ModelConfig, TextConfig
-from vigil.model.attention import CrossAttention, FrameView, RMSNorm, SelfAttention, TextCache
+from vigil.model.attention import CrossAttention, Readable, RMSNorm, SelfAttention, TextCache, TextReader
 from vigil.model.rope import Rotation, frequencies, rotation
 
 
@@ -41,7 +41,7 @@ class SelfLayer(nn.Module):
         self.input_layernorm = RMSNorm(config.width, config.norm_eps)
         self.post_attention_layernorm = RMSNorm(config.width, config.norm_eps)
 
-    def forward(self, h_BTD: Tensor, by: Rotation, cache: TextCache | None, mask: Tensor | None) -> Tensor:
+    def forward(self, h_BTD: Tensor, by: Rotation, cache: TextCache | TextReader | None, mask: Tensor | None) -> Tensor:
         """Shapes: [B, T, D] -> [B, T, D]."""
         h_BTD = h_BTD + self.self_attn(self.input_layernorm(h_BTD), by, cache=cache, mask=mask)
         return h_BTD + self.mlp(self.post_attention_layernorm(h_BTD))  # type: ignore[no-any-return]
@@ -61,11 +61,11 @@ class CrossLayer(nn.Module):
         self.cross_attn_attn_gate = nn.Parameter(torch.full((1,), text.gate_start))
         self.cross_attn_mlp_gate = nn.Parameter(torch.full((1,), text.gate_start))
 
-    def forward(self, h_BTD: Tensor, by: Rotation, view: FrameView | None) -> Tensor:
+    def forward(self, h_BTD: Tensor, by: Rotation, view: Readable | None) -> Tensor:
         """Shapes: [B, T, D] -> [B, T, D]. Rows that see no frame follow `ModelConfig.before_first_frame`."""
         if view is None and self.before_first_frame != "null_key":
             return h_BTD
-        sees = view.visible.any_BT1 if view is not None and view.visible is not None else None
+        sees = view.seeing if view is not None else None
         seen = self.cross_attn.read(self.input_layernorm(h_BTD), by, view)
         if sees is not None and self.before_first_frame == "skip":
             seen = torch.where(sees, seen, 0)
@@ -104,9 +104,9 @@ class Decoder(nn.Module):
         self,
         input_ids_BT: Tensor,
         positions_BT: Tensor,
-        views: Sequence[FrameView | None],
+        views: Iterable[Readable | None],
         *,
-        cache: TextCache | None = None,
+        cache: TextCache | TextReader | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
         """Last hidden states, normalised. `head` turns them into logits.
@@ -114,7 +114,18 @@ class Decoder(nn.Module):
         Shapes: [B, T] ids and positions -> [B, T, D]. `views` has one entry per cross layer, None where no frame was
         seen. `mask` as in `SelfAttention`.
         """
-        h_BTD = self.embed_tokens(input_ids_BT)
+        return self.run(self.embed_tokens(input_ids_BT), positions_BT, views, cache=cache, mask=mask)
+
+    def run(
+        self,
+        h_BTD: Tensor,
+        positions_BT: Tensor,
+        views: Iterable[Readable | None],
+        *,
+        cache: TextCache | TextReader | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """The layers and the last norm, for what is embedded already. Shapes: [B, T, D] -> [B, T, D]."""
         cos, sin = self.rotation(positions_BT, h_BTD.dtype)
         by = (cos[:, None], sin[:, None])
         remaining = iter(views)

@@ -6,6 +6,7 @@ K key/value heads, H head channels, I image side.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vigil.config import ModelConfig
-from vigil.errors import ConfigError, ShapeError
-from vigil.model.attention import FrameView, TextCache, Visible
+from vigil.errors import ShapeError
+from vigil.model.attention import FrameView, Readable, TextCache, Visible
 from vigil.model.decoder import Decoder
+from vigil.model.interleave import interleave
+from vigil.model.rows import check_inputs, default_positions, frame_segments, look_back, within_segments
 from vigil.model.vision import ConvEncoder, TileViT, pool_patches
 
 if TYPE_CHECKING:
@@ -36,7 +39,10 @@ class Output:
 
 
 class Written(NamedTuple):
-    """Keys and values of frames, one entry per cross layer, each [F, K, P, H]; keys are projected or placed."""
+    """Keys and values of frames, one entry per cross layer, each [F, K, P, H]; keys are projected or placed.
+
+    The decoder-only twin has no cross layer: its one entry of `keys` is the vision tokens themselves, [F, P, D].
+    """
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
@@ -134,6 +140,8 @@ class VideoModel(nn.Module):
 
         Shapes: [..., P, D] -> per layer [..., K, P, H].
         """
+        if self.config.fusion == "decoder-only":
+            return Written((features,), ())
         pairs = [layer.cross_attn.project(features) for layer in self.decoder.cross_layers]
         return Written(tuple(k for k, _ in pairs), tuple(v for _, v in pairs))
 
@@ -142,6 +150,8 @@ class VideoModel(nn.Module):
 
         Shapes: per layer [..., K, P, H], positions [...] -> per layer [..., K, P, H].
         """
+        if self.config.fusion == "decoder-only":
+            return projected
         cos, sin = self.decoder.rotation(positions, self.dtype)
         by = (cos[..., None, None, :], sin[..., None, None, :])
         layers = zip(self.decoder.cross_layers, projected.keys, strict=True)
@@ -163,19 +173,44 @@ class VideoModel(nn.Module):
         *,
         cache: TextCache,
         cached_tokens: int,
-        views: list[FrameView | None],
+        views: Iterable[Readable | None],
     ) -> Tensor:
         """One step of streaming: feed tokens, read the frame memory, return the last token's logits.
 
         Shapes: [T], [T] -> [V]. `cache` holds `cached_tokens` earlier tokens; `views` one entry per cross layer.
         """
-        T = input_ids_T.shape[0]
-        mask = None
-        if T > 1 and cached_tokens:
-            past = torch.arange(cached_tokens + T, device=input_ids_T.device)
-            mask = (past[None] <= past[cached_tokens:, None])[None, None]
+        mask = look_back(len(input_ids_T), cached_tokens, input_ids_T.device)
         h_BTD = self.decoder(input_ids_T[None], positions_T[None], views, cache=cache, mask=mask)
         return self.decoder.head(h_BTD[0, -1])
+
+    def decode_interleaved(
+        self,
+        input_ids_T: Tensor,
+        positions_T: Tensor,
+        features_FPD: Tensor | None,
+        *,
+        cache: TextCache,
+        cached_tokens: int,
+    ) -> Tensor:
+        """`decode` of the decoder-only twin: `features_FPD` holds one frame per placeholder among the tokens.
+
+        The cache takes `num_entries` of the tokens. Shapes: [T], [T], [F, P, D] -> [V].
+        """
+        is_frame_BT = (input_ids_T == self.config.image_token_id)[None]
+        h_BSD, positions_BS = self.decoder.embed_tokens(input_ids_T)[None], positions_T[None]
+        if features_FPD is not None:
+            order = interleave(is_frame_BT, is_frame_BT.new_ones(1, len(features_FPD)), features_FPD.shape[1])
+            at_BF = positions_BS[is_frame_BT][None]
+            h_BSD, positions_BS = order.weave(h_BSD, positions_BS, features_FPD[None], at_BF)
+        mask = look_back(h_BSD.shape[1], cached_tokens, input_ids_T.device)
+        h_BSD = self.decoder.run(h_BSD, positions_BS, [], cache=cache, mask=mask)
+        return self.decoder.head(h_BSD[0, -1])
+
+    def num_entries(self, ids: Sequence[int]) -> int:
+        """Entries of the text lane that tokens take: one each, and in the twin the vision tokens of each frame too."""
+        if self.config.fusion != "decoder-only":
+            return len(ids)
+        return len(ids) + self.config.vision.tokens_per_frame * ids.count(self.config.image_token_id)
 
     def forward(
         self,
@@ -210,28 +245,58 @@ class VideoModel(nn.Module):
         Raises:
             ShapeError: shapes disagree, or frames come without positions.
         """
-        self._check(input_ids, frames, frame_positions, features, video_index)
+        check_inputs(input_ids, frames, frame_positions, features, video_index)
         if position_ids is None:
-            position_ids = _default_positions(input_ids, segment_ids)
+            position_ids = default_positions(input_ids, segment_ids)
         if frames is not None:
             features = self.encode_frames(frames)[0]
-        views: list[FrameView | None] = [None] * len(self.decoder.cross_layers)
-        if features is not None and frame_positions is not None and frame_positions.shape[1]:
-            visible = visible_frames(position_ids, frame_positions)
-            if segment_ids is not None:
-                owner_BF = _frame_segments(input_ids, segment_ids, frame_positions, self.config.image_token_id)
-                visible = _visible(visible.mask_BTF & visible.any_BT1 & (owner_BF[:, None] == segment_ids[..., None]))
-            views = self._views(features, frame_positions, video_index, visible)
-        mask = None
-        if segment_ids is not None:
-            same = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
-            mask = same & torch.ones_like(same[:1, :1]).tril()
-        logits = self.decoder.head(self.decoder(input_ids, position_ids, views, mask=mask))
+        hidden = self._interleaved if self.config.fusion == "decoder-only" else self._fused
+        logits = self.decoder.head(hidden(input_ids, position_ids, features, frame_positions, video_index, segment_ids))
         loss = None
         if labels is not None:
             weight = self.config.silence_weight if silence_weight is None else silence_weight
             loss = released_loss(logits, labels, silence_id=self.config.silence_token_id, silence_weight=weight)
         return Output(logits, loss)
+
+    def _fused(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        features: Tensor | None,
+        frame_positions: Tensor | None,
+        video_index: Tensor | None,
+        segment_ids: Tensor | None,
+    ) -> Tensor:
+        """Last hidden states of the text, which reads the frames from the side. Shapes: -> [B, T, D]."""
+        views: list[FrameView | None] = [None] * len(self.decoder.cross_layers)
+        if features is not None and frame_positions is not None and frame_positions.shape[1]:
+            visible = visible_frames(position_ids, frame_positions)
+            if segment_ids is not None:
+                owner_BF = frame_segments(input_ids, segment_ids, frame_positions, self.config.image_token_id)
+                visible = _visible(visible.mask_BTF & visible.any_BT1 & (owner_BF[:, None] == segment_ids[..., None]))
+            views = self._views(features, frame_positions, video_index, visible)
+        return self.decoder(input_ids, position_ids, views, mask=within_segments(segment_ids))  # type: ignore[no-any-return]
+
+    def _interleaved(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        features: Tensor | None,
+        frame_positions: Tensor | None,
+        video_index: Tensor | None,
+        segment_ids: Tensor | None,
+    ) -> Tensor:
+        """Last hidden states of the text, with the vision tokens standing in it. Shapes: -> [B, T, D]."""
+        h_BTD, mask = self.decoder.embed_tokens(input_ids), within_segments(segment_ids)
+        if features is None or frame_positions is None:
+            return self.decoder.run(h_BTD, position_ids, [], mask=mask)
+        features_BFPD = features if video_index is None else features[video_index]
+        order = interleave(input_ids == self.config.image_token_id, frame_positions >= 0, features_BFPD.shape[2])
+        h_BSD, positions_BS = order.weave(h_BTD, position_ids, features_BFPD, frame_positions)
+        if segment_ids is not None:
+            owner_BF = frame_segments(input_ids, segment_ids, frame_positions, self.config.image_token_id)
+            mask = within_segments(order.mix(segment_ids, owner_BF))
+        return order.text_of(self.decoder.run(h_BSD, positions_BS, [], mask=mask))
 
     def _views(
         self, features_VFPD: Tensor, positions_BF: Tensor, video_index: Tensor | None, visible: Visible
@@ -247,49 +312,3 @@ class VideoModel(nn.Module):
             FrameView(k.transpose(1, 2).flatten(2, 3), v.transpose(1, 2).flatten(2, 3), visible)
             for k, v in zip(written.keys, written.values, strict=True)
         ]
-
-    def _check(
-        self,
-        input_ids: Tensor,
-        frames: Tensor | None,
-        frame_positions: Tensor | None,
-        features: Tensor | None,
-        video_index: Tensor | None,
-    ) -> None:
-        if input_ids.ndim != 2:
-            raise ShapeError(f"input_ids must be [B, T], got {list(input_ids.shape)}.")
-        if frames is not None and features is not None:
-            raise ShapeError("give frames or features, not both.")
-        given = frames if frames is not None else features
-        if (given is None) != (frame_positions is None):
-            raise ShapeError("frames (or features) and frame_positions come together; one of them is missing.")
-        if given is None or frame_positions is None:
-            return
-        rows = len(input_ids)
-        if frame_positions.shape != (rows, given.shape[1]):
-            raise ShapeError(f"frame_positions must be [{rows}, {given.shape[1]}], got {list(frame_positions.shape)}.")
-        if video_index is None and given.shape[0] != rows:
-            raise ShapeError(f"{given.shape[0]} videos for {rows} rows: give video_index [{rows}].")
-        if video_index is not None and frames is not None:
-            raise ConfigError("video_index goes with features, not with frames: encode the videos first.")
-
-
-def _default_positions(input_ids: Tensor, segment_ids: Tensor | None) -> Tensor:
-    arange = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
-    if segment_ids is None:
-        return arange
-    starts = torch.ones_like(segment_ids, dtype=torch.bool)
-    starts[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
-    return arange - torch.where(starts, arange, 0).cummax(1).values
-
-
-def _frame_segments(input_ids: Tensor, segment_ids: Tensor, frame_positions: Tensor, image_id: int) -> Tensor:
-    """Segment of each frame: that of its placeholder, counted in order. Shapes: -> [B, F], -1 where absent."""
-    owner_BF = torch.full_like(frame_positions, -1)
-    for row in range(len(input_ids)):
-        present = frame_positions[row] >= 0
-        segments = segment_ids[row][input_ids[row] == image_id]
-        if len(segments) != int(present.sum()):
-            raise ShapeError(f"row {row} has {len(segments)} placeholders for {int(present.sum())} frames.")
-        owner_BF[row, present] = segments
-    return owner_BF

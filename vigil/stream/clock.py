@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from vigil.config import StreamConfig
 from vigil.errors import ConfigError
-from vigil.stream.inbox import PERCEIVER, BaseInbox, Item, Mailbox, Speed
+from vigil.stream.inbox import Arrived, BaseInbox, Item, Mailbox, Speed
 from vigil.stream.journal import Dropped, Moment, Question
 from vigil.stream.perceiver import Perceived, Perceiver
 from vigil.types import DropReason, Frame
@@ -27,7 +27,13 @@ class VirtualInbox(BaseInbox):
     """The virtual clock: everything in order of video time, nothing dropped; `speed` only adds sleeping."""
 
     def __init__(
-        self, mailbox: Mailbox, frames: Iterator[Frame], perceiver: Perceiver, *, config: StreamConfig, speed: Speed
+        self,
+        mailbox: Mailbox,
+        frames: Iterator[Frame] | None,
+        perceiver: Perceiver | None,
+        *,
+        config: StreamConfig,
+        speed: Speed,
     ) -> None:
         super().__init__(mailbox, frames, perceiver)
         if speed != "max" and not (isinstance(speed, int | float) and speed > 0):
@@ -37,35 +43,26 @@ class VirtualInbox(BaseInbox):
         self._last_frame_s = 0.0
         self._now_s = 0.0
         self._shift_s = 0.0
-        self._spawn(self._perceive, PERCEIVER)
 
     def now(self) -> Moment:
         """The video time that has been reached."""
         return Moment(self._now_s, self._elapsed_s())
 
-    def next(self, due_s: float | None) -> tuple[Item, Moment]:
-        """Wait for whatever comes first by video time.
-
-        Raises:
-            whatever the source or the perceiver raised, after the frames before it.
-        """
-        with self._changed:
-            while True:
-                letter = self._open_letters()
-                if letter is not None:
-                    return letter, self._typed_at()
-                if not self._ready and not self._finished:
-                    self._changed.wait()
-                    continue
-                item, at_s = self._first(due_s)
-                if item == "end" and self._error is not None:
-                    raise self._error
-                delay_s = self._delay_s(at_s)
-                if delay_s > 0 and item != "end":
-                    self._changed.wait(delay_s)
-                    continue
-                self._now_s = max(self._now_s, at_s)
-                return self._take(item), self.now()
+    def poll(self, due_s: float | None) -> tuple[Item, Moment] | float | None:
+        """What comes first by video time, or for how long nothing does; see `BaseInbox.poll`."""
+        letter = self._open_letters()
+        if letter is not None:
+            return letter, self._typed_at()
+        if not self._ready and not self._finished:
+            return None
+        item, at_s = self._first(due_s)
+        if item == "end" and self._error is not None:
+            raise self._error
+        delay_s = self._delay_s(at_s)
+        if delay_s > 0 and item != "end":
+            return delay_s
+        self._now_s = max(self._now_s, at_s)
+        return self._take(item), self.now()
 
     def _first(self, due_s: float | None) -> tuple[Item, float]:
         """What comes next and when. At one moment a frame comes before a question, and a question before a word."""
@@ -117,57 +114,46 @@ class VirtualInbox(BaseInbox):
             self._now_s = max(self._now_s, min(typed_s, next_s))
         return self.now()
 
-    def _perceive(self) -> None:
-        for index, frame in enumerate(self._frames):
-            perceived = self._perceiver.perceive(index, frame)
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopping or len(self._ready) < READ_AHEAD_FRAMES)
-                if self._stopping:
-                    return
-                self._ready.append(perceived)
-                self._changed.notify_all()
+    def _arrives_at(self, frame: Frame) -> float:
+        return frame.time_s
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting) and len(self._ready) + self._encoding < READ_AHEAD_FRAMES
+
+    def _until_its_time(self, frame: Frame) -> None:
+        self._changed.wait_for(lambda: self._stopping or len(self._waiting) < READ_AHEAD_FRAMES)
 
 
 class WallInbox(BaseInbox):
     """The wall clock: frames come when they come. One thread captures, one perceives; late frames are dropped."""
 
     def __init__(
-        self, mailbox: Mailbox, frames: Iterator[Frame], perceiver: Perceiver, *, config: StreamConfig
+        self,
+        mailbox: Mailbox,
+        frames: Iterator[Frame] | None,
+        perceiver: Perceiver | None,
+        *,
+        config: StreamConfig,
     ) -> None:
         super().__init__(mailbox, frames, perceiver)
         self._config = config
-        self._waiting: deque[tuple[int, Frame, float]] = deque()
-        self._lost: deque[tuple[int, float, DropReason]] = deque()
-        self._captured_all = False
-        self._encoding = 0
+        self._lost: deque[tuple[Arrived, DropReason]] = deque()
         self._newest_s = 0.0
-        self._spawn(self._perceive, PERCEIVER)
-        self._spawn(self._capture, "vigil-capture")
-
-    def _over(self, name: str) -> None:
-        super()._over(name)
-        self._captured_all = True
 
     def now(self) -> Moment:
         """The time since the first frame came; it stands still where that frame set the clock back."""
         self._newest_s = max(self._newest_s, self._elapsed_s())
         return Moment(self._newest_s, self._newest_s)
 
-    def next(self, due_s: float | None) -> tuple[Item, Moment]:
-        """Wait for whatever comes first.
-
-        Raises:
-            whatever the source or the perceiver raised, after the frames before it.
-        """
-        with self._changed:
-            while True:
-                item = self._ready_now(due_s)
-                if item is not None:
-                    return item, self.now()
-                upcoming = [due_s] if due_s is not None else []
-                if self._scheduled:
-                    upcoming.append(self._scheduled[0][0])
-                self._changed.wait(max(0.0, min(upcoming) - self._elapsed_s()) if upcoming else None)
+    def poll(self, due_s: float | None) -> tuple[Item, Moment] | float | None:
+        """What has come, or for how long nothing will by itself; see `BaseInbox.poll`."""
+        item = self._ready_now(due_s)
+        if item is not None:
+            return item, self.now()
+        upcoming = [due_s] if due_s is not None else []
+        if self._scheduled:
+            upcoming.append(self._scheduled[0][0])
+        return max(0.0, min(upcoming) - self._elapsed_s()) if upcoming else None
 
     def _ready_now(self, due_s: float | None) -> Item | None:
         letter = self._open_letters()
@@ -178,6 +164,7 @@ class WallInbox(BaseInbox):
         now_s, over = self._elapsed_s(), self._finished and not self._ready
         if self._ready:
             perceived = self._ready.popleft()
+            self._changed.notify_all()
             self.totals.lags_s.append(now_s - perceived.arrived_s)
             del self.totals.lags_s[:-LAGS_KEPT]
             return perceived
@@ -203,45 +190,33 @@ class WallInbox(BaseInbox):
     def _drop_run(self) -> Dropped:
         """The oldest lost frames that share one reason."""
         run = [self._lost.popleft()]
-        while self._lost and self._lost[0][2] == run[0][2]:
+        while self._lost and self._lost[0][1] == run[0][1]:
             run.append(self._lost.popleft())
         self.totals.dropped += len(run)
-        return Dropped(tuple(i for i, _, _ in run), run[0][1], run[-1][1], run[0][2])
+        frames = [arrived for arrived, _ in run]
+        indices = tuple(arrived.index for arrived in frames)
+        return Dropped(indices, frames[0].frame.time_s, frames[-1].frame.time_s, run[0][1])
 
-    def _capture(self) -> None:
-        for index, frame in enumerate(self._frames):
-            with self._changed:
-                if index == 0:
-                    self._restart(frame.time_s)
-                self._changed.wait_for(lambda: self._stopping, timeout=frame.time_s - self._elapsed_s())
-                if self._stopping:
-                    return
-                self.totals.received += 1
-                self._waiting.append((index, frame, self._elapsed_s()))
-                if len(self._waiting) > self._config.queue_frames:
-                    self._lose(self._waiting.popleft(), "queue")
-                self._changed.notify_all()
+    def _until_its_time(self, frame: Frame) -> None:
+        if self._num_arrived == 0:
+            self._restart(frame.time_s)
+        self._changed.wait_for(lambda: self._stopping, timeout=frame.time_s - self._elapsed_s())
 
-    def _perceive(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopping or self._waiting or self._captured_all)
-                if self._stopping or not self._waiting:
-                    return
-                index, frame, arrived_s = self._waiting.popleft()
-                if self._elapsed_s() - arrived_s > self._config.stale_s:
-                    self._lose((index, frame, arrived_s), "stale")
-                    continue
-                self._encoding = 1
-            perceived = self._perceiver.perceive(index, frame, arrived_s=arrived_s)
-            with self._changed:
-                self._encoding = 0
-                if self._stopping:
-                    return
-                self._ready.append(perceived)
-                self._changed.notify_all()
+    def arrive(self, frame: Frame) -> int | None:
+        """Take a frame in; when too many wait, the oldest of them is lost."""
+        with self._changed:
+            index = super().arrive(frame)
+            self.totals.received += index is not None
+            if len(self._waiting) > self._config.queue_frames:
+                self._lost.append((self._waiting.popleft(), "queue"))
+            return index
 
-    def _lose(self, waiting: tuple[int, Frame, float], reason: DropReason) -> None:
-        index, frame, _ = waiting
-        self._lost.append((index, frame.time_s, reason))
-        self._changed.notify_all()
+    def _arrives_at(self, frame: Frame) -> float:
+        return self._elapsed_s()
+
+    def _has_work(self) -> bool:
+        """Frames that have waited too long are lost here."""
+        while self._waiting and self._elapsed_s() - self._waiting[0].at_s > self._config.stale_s:
+            self._lost.append((self._waiting.popleft(), "stale"))
+            self._changed.notify_all()
+        return bool(self._waiting) and len(self._ready) + self._encoding < READ_AHEAD_FRAMES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from vigil.types import (
@@ -20,6 +21,8 @@ from vigil.types import (
     Status,
 )
 
+NEWEST_KEPT = 16
+"""More events than one item of an inbox can cause."""
 LONGEST_SILENCE_S = 10.0
 """A run of silence is reported at the latest after this (s of video)."""
 
@@ -72,6 +75,8 @@ class Journal:
         self.perceived = 0
         self.turn = 0
         self.standing = True
+        self.newest: deque[Event] = deque(maxlen=NEWEST_KEPT)
+        """Events made last: what work that failed had made, and could not return, is found here."""
         self._seq = 0
         self._asked_s: float | None = None
         self._answer = 0
@@ -182,7 +187,9 @@ class Journal:
 
     def _make(self, kind: type[Event], now: Moment, **fields: object) -> Event:
         self._seq += 1
-        return kind(seq=self._seq, time_s=now.time_s, wall_s=now.wall_s, frame=self.newest_frame, **fields)
+        event = kind(seq=self._seq, time_s=now.time_s, wall_s=now.wall_s, frame=self.newest_frame, **fields)
+        self.newest.append(event)
+        return event
 
 
 @dataclass(slots=True)

@@ -76,6 +76,18 @@ class AnswerBy:
         return late or self.otherwise.speaks(slot)
 
 
+@torch.inference_mode()
+def weigh(logits_V: Tensor, silence: int) -> tuple[float, bool, int]:
+    """How likely silence is, whether it is the most likely token, and which other token is the most likely.
+
+    One look at the device answers all three. Silence is -inf in `logits_V` afterwards. Shapes: [V].
+    """
+    p_silence, best = logits_V.float().softmax(-1)[silence], logits_V.argmax()
+    logits_V[silence] = -torch.inf
+    p, best_token, word = torch.stack((p_silence.double(), best, logits_V.argmax())).tolist()
+    return p, int(best_token) == silence, int(word)
+
+
 class Sampler:
     """Draws the next token. One per session, so that a seed gives the same text again."""
 
@@ -83,9 +95,16 @@ class Sampler:
         self.config = config or SamplingConfig()
         self._random = torch.Generator().manual_seed(self.config.seed)
 
+    @property
+    def is_greedy(self) -> bool:
+        """The most likely token is drawn, whatever was said before."""
+        return self.config.temperature == 0 and self.config.repetition_penalty == 1.0
+
     def pick(self, logits_V: Tensor, said: list[int]) -> int:
         """Choose a token; `said` are the tokens of this answer so far. Shapes: [V] with -inf where not allowed."""
         config = self.config
+        if self.is_greedy:
+            return int(logits_V.argmax())  # on the device: one number comes back, not the vocabulary
         logits_V = logits_V.float().cpu()
         if config.repetition_penalty != 1.0 and said:
             ids = torch.tensor(sorted(set(said)))

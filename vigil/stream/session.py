@@ -6,23 +6,24 @@ through snapshots, and asks its policy in each decision slot: after a frame, and
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import torch
-from torch import Tensor
 
 from vigil.config import StreamConfig
 from vigil.errors import GrammarError, ModelError
 from vigil.model.model import VideoModel
 from vigil.model.tokens import ControlIds, Slot, TextStream, Transcript
-from vigil.stream.inbox import Mailbox
+from vigil.stream.feed import Asking, Feed, allowed_tokens, alone
+from vigil.stream.inbox import Item, Mailbox
 from vigil.stream.journal import Dropped, Journal, Moment, Question, Totals
-from vigil.stream.memory import FrameMemory, TextMemory
+from vigil.stream.lanes import lanes_for
+from vigil.stream.memory import turner_of
 from vigil.stream.perceiver import Perceived
-from vigil.stream.policy import Greedy, Policy, Sampler, SlotChoice
+from vigil.stream.policy import Greedy, Policy, Sampler, SlotChoice, weigh
+from vigil.stream.text_lane import Ledger, make_room
 from vigil.types import EndReason, Event, Finish
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from vigil.stream.source import SourceSpec
 
 Trace = Callable[..., None]
-"""Called as trace(kind, **fields) for what is not an event: "frame", "ready", "evict", "decide", "fed"."""
+"""Called as trace(kind, **fields) for what is not an event: "frame", "ready", "evict", "decide", "fed", "ran"."""
 
 
 class Session:
@@ -44,7 +45,8 @@ class Session:
                 print(event)
 
     `ask` and `interrupt` may be called from any thread. The methods under "core" are for drivers; each takes the
-    moment at which it happens and returns the events it caused.
+    moment at which it happens and returns the events it caused. `take` is for a driver of many sessions: it gives work
+    that stops wherever the model is needed, so that one pass can serve them all.
     """
 
     def __init__(
@@ -85,21 +87,19 @@ class Session:
         self._control = ControlIds(model.tokenizer, image_token_id=model.config.image_token_id)
         self._control.require_streaming()
         self._transcript = Transcript(model.tokenizer, self._control)
-        text = model.config.text
-        self._frames = FrameMemory(self.config, num_layers=len(text.cross_layers))
-        self._text = TextMemory(self.config.text_tokens, num_layers=text.num_layers - len(text.cross_layers))
-        self._allowed_V = allowed_tokens(
-            model, self._control.silence, self._control.ellipsis, self._control.end_of_turn
-        )
+        self._frames, self._text = lanes_for(model, self.config)
+        control = self._control
+        self._allowed_V = allowed_tokens(model, control.silence, control.ellipsis, control.end_of_turn)
+        self._slot_V = allowed_tokens(model, control.silence)
         self._pending: list[int] = []
-        self._position = 0
-        self._prefix = 0
-        self._question = (0, 0)
+        self._turner = turner_of(model)
+        self._ledger = Ledger(
+            image_id=control.image, silence_id=control.silence, entries_per_frame=model.num_entries([control.image])
+        )
         self._journal = Journal()
         self._said: list[int] = []
         self._words = TextStream(self._tokenizer)
         self._started_s = 0.0
-        self._kept: deque[int] = deque()
         self.due_s: float | None = None
         """Video time at which the next token is due; None while nothing is being said."""
 
@@ -144,6 +144,11 @@ class Session:
 
         return in_thread(self.watch(source, speed=speed, live=live), self.close)
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that both lanes hold."""
+        return self._frames.num_bytes + self._text.num_bytes
+
     # ---- core ------------------------------------------------------------------------------------------------
 
     def open(self, now: Moment) -> list[Event]:
@@ -152,37 +157,41 @@ class Session:
         Raises:
             GrammarError: the session has begun before.
         """
+        return alone(self.model, self.opening(now))
+
+    def see(self, perceived: Perceived, now: Moment) -> list[Event]:
+        """Take a frame in: it becomes readable, its placeholder enters the text, and a slot opens."""
+        return alone(self.model, self.take(perceived, now))
+
+    def hear(self, question: Question, now: Moment) -> list[Event]:
+        """Take a question in: it cuts the answer being spoken, opens a turn, and is decided upon at once."""
+        return alone(self.model, self.take(question, now))
+
+    def step(self, now: Moment) -> list[Event]:
+        """Say the token that is due: a word, the end of the answer, or `<|...|>` and what follows it."""
+        return alone(self.model, self.take("due", now))
+
+    def opening(self, now: Moment) -> Asking[list[Event]]:
+        """`open`, as work that stops at each pass of the model."""
         if self._transcript.slot is not Slot.NONE:
             raise GrammarError("this session has watched a source already. Make a new Session for each source.")
         self._add(self._transcript.system(self._system))
         self._pin(self._transcript.user(""))
-        return self._decide(now)
+        return (yield from self._decide(now))
 
-    def see(self, perceived: Perceived, now: Moment) -> list[Event]:
-        """Take a frame in: it becomes readable, its placeholder enters the text, and a slot opens."""
-        speaking = self._transcript.slot is Slot.SPEAKING
-        self._add(self._transcript.frame())
-        position = self._position - 1
-        with torch.inference_mode():
-            at = torch.tensor([position], device=self.model.device)
-            gone = self._frames.take(self.model.place_frames(perceived.projected, at), [position])
-        self._journal.saw(perceived.index)
-        self._trace("frame", i=perceived.index, t=perceived.time_s, w=min(perceived.arrived_s, now.wall_s))
-        self._trace("ready", i=perceived.index, t=now.time_s, w=now.wall_s)
-        for _ in range(gone):
-            self._trace("evict", i=self._kept.popleft(), t=now.time_s, w=now.wall_s)
-        self._kept.append(perceived.index)
-        if speaking:
-            self._note_decision(now, None, "continue")
-            return []
-        return self._decide(now)
-
-    def hear(self, question: Question, now: Moment) -> list[Event]:
-        """Take a question in: it cuts the answer being spoken, opens a turn, and is decided upon at once."""
-        events = self._journal.asked(question, now, self._words.text)
-        self.due_s = None
-        self._pin(self._transcript.user(question.text))
-        return events + self._decide(now)
+    def take(self, item: Item, now: Moment) -> Asking[list[Event]]:
+        """Give one item of an inbox to the session, as work that stops at each pass of the model."""
+        match item:
+            case Perceived():
+                return (yield from self._see(item, now))
+            case Question():
+                return (yield from self._hear(item, now))
+            case Dropped():
+                return self.lose(item, now)
+            case "interrupt":
+                return self.stop_speaking(now)
+            case _:
+                return (yield from self._step(now))
 
     def stop_speaking(self, now: Moment) -> list[Event]:
         """The user interrupts without a question; nothing happens where nothing is being said."""
@@ -192,28 +201,15 @@ class Session:
         self.due_s = None
         return self._journal.cut(now, self._words.text, next_turn=None)
 
-    def step(self, now: Moment) -> list[Event]:
-        """Say the token that is due: a word, the end of the answer, or `<|...|>` and what follows it."""
-        spoken_s = now.time_s - self._started_s
-        if len(self._said) >= self.config.max_answer_tokens or spoken_s >= self.config.max_answer_s:
-            return self._finish(now, "length")
-        token = self._sampler.pick(self._logits() + self._allowed_V, self._said)
-        if token == self._control.silence:
-            return self._finish(now, "silence")
-        if token == self._control.end_of_turn:
-            return self._finish(now, "end")
-        if token == self._control.ellipsis:
-            self._add(self._transcript.abandon())
-            self.due_s = None
-            superseded = self._journal.ends(now, self._words.text, status="superseded", finish="cancel")
-            return superseded + self._decide(now)
-        return self._say(token, now)
-
     def lose(self, dropped: Dropped, now: Moment) -> list[Event]:
         """Report frames that will never be perceived."""
         for index in dropped.indices:
             self._trace("drop", i=index, t=now.time_s, w=now.wall_s, why=dropped.reason)
         return self._journal.dropped(now, dropped.first_s, dropped.last_s, len(dropped.indices), dropped.reason)
+
+    def events_after(self, seq: int) -> list[Event]:
+        """The newest events with a higher number: those of work that failed before it could return them."""
+        return [event for event in self._journal.newest if event.seq > seq]
 
     def end(self, now: Moment, reason: EndReason, totals: Totals) -> list[Event]:
         """Close what is open and report the totals."""
@@ -225,24 +221,60 @@ class Session:
 
     # ---- inside ----------------------------------------------------------------------------------------------
 
-    def _decide(self, now: Moment) -> list[Event]:
+    def _see(self, perceived: Perceived, now: Moment) -> Asking[list[Event]]:
+        speaking = self._transcript.slot is Slot.SPEAKING
+        self._add(self._transcript.frame())
+        position = len(self._ledger) - 1
+        with torch.inference_mode():
+            at = torch.tensor([position], device=self.model.device)
+            gone = self._frames.take(self.model.place_frames(perceived.projected, at), [position], [perceived.index])
+        self._journal.saw(perceived.index)
+        self._trace("frame", i=perceived.index, t=perceived.time_s, w=min(perceived.arrived_s, now.wall_s))
+        self._trace("ready", i=perceived.index, t=now.time_s, w=now.wall_s)
+        for index in gone:
+            self._trace("evict", i=index, t=now.time_s, w=now.wall_s)
+        if speaking:
+            self._note_decision(now, None, "continue")
+            return []
+        return (yield from self._decide(now))
+
+    def _hear(self, question: Question, now: Moment) -> Asking[list[Event]]:
+        events = self._journal.asked(question, now, self._words.text)
+        self.due_s = None
+        self._pin(self._transcript.user(question.text))
+        return events + (yield from self._decide(now))
+
+    def _step(self, now: Moment) -> Asking[list[Event]]:
+        spoken_s = now.time_s - self._started_s
+        if len(self._said) >= self.config.max_answer_tokens or spoken_s >= self.config.max_answer_s:
+            return self._finish(now, "length")
+        logits_V = yield self._wanted()
+        token = self._sampler.pick(logits_V + self._allowed_V, self._said)
+        if token == self._control.silence:
+            return self._finish(now, "silence")
+        if token == self._control.end_of_turn:
+            return self._finish(now, "end")
+        if token == self._control.ellipsis:
+            self._add(self._transcript.abandon())
+            self.due_s = None
+            superseded = self._journal.ends(now, self._words.text, status="superseded", finish="cancel")
+            return superseded + (yield from self._decide(now))
+        return self._say(token, now)
+
+    def _decide(self, now: Moment) -> Asking[list[Event]]:
         """Ask the policy in the slot that has just opened; speak the first token, or stay silent."""
-        logits_V = self._logits() + self._allowed_V
-        logits_V[[self._control.ellipsis, self._control.end_of_turn]] = -torch.inf
-        silence = self._control.silence
-        p_silence = float(logits_V.float().softmax(-1)[silence])
-        best = int(logits_V.argmax()) == silence
-        waited_s = self._journal.waited_s(now)
-        if not self._policy.speaks(SlotChoice(p_silence, best, waited_s, has_seen=len(self._frames) > 0)):
+        logits_V = (yield self._wanted()) + self._slot_V
+        p_silence, best, word = weigh(logits_V, self._control.silence)
+        slot = SlotChoice(p_silence, best, self._journal.waited_s(now), has_seen=len(self._frames) > 0)
+        if not self._policy.speaks(slot):
             self._note_decision(now, p_silence, "silent")
             self._add(self._transcript.silence())
             return self._journal.silent(now, p_silence)
         self._note_decision(now, p_silence, "speak")
-        logits_V[silence] = -torch.inf
         self._said, self._words = [], TextStream(self._tokenizer)
         self._started_s = now.time_s
         events = self._journal.starts(now)
-        return events + self._say(self._sampler.pick(logits_V, self._said), now)
+        return events + self._say(word if self._sampler.is_greedy else self._sampler.pick(logits_V, []), now)
 
     def _say(self, token: int, now: Moment) -> list[Event]:
         self._add(self._transcript.text(token))
@@ -263,56 +295,26 @@ class Session:
     def _add(self, ids: list[int]) -> None:
         """Put tokens into the text; the model reads them when the next logits are wanted."""
         self._pending += ids
-        self._position += len(ids)
+        self._ledger.add(ids)
         self._trace("fed", ids=ids)
 
     def _pin(self, ids: list[int]) -> None:
-        """Put a user's message in, and keep it in the text lane when older text is dropped."""
-        start = len(self._text) + len(self._pending)
-        self._add(ids)
-        self._question = (start, start + len(ids))
-        if self._prefix == 0:
-            self._prefix = start + len(ids)
+        """Put a user's message in; while it is the open question, the text lane keeps it."""
+        self._pending += ids
+        self._ledger.ask(ids)
+        self._trace("fed", ids=ids)
 
     @torch.inference_mode()
-    def _logits(self) -> Tensor:
-        """Feed the pending tokens; logits of what follows them. Shapes: -> [V]."""
+    def _wanted(self) -> Feed:
+        """The pending tokens: what the next logits wait for."""
         ids, self._pending = self._pending, []
-        self._make_text_room(len(ids))
-        return feed(self.model, ids, start=self._position - len(ids), text=self._text, frames=self._frames)
-
-    def _make_text_room(self, num_tokens: int) -> None:
-        """Drop the oldest text outside the opening messages and the open question, a quarter of the lane at a time."""
-        lacking = len(self._text) + num_tokens - self._text.capacity
-        if lacking <= 0:
-            return
-        lacking = max(lacking, self._text.capacity // 4)
-        start, stop = self._question
-        before = max(0, min(lacking, start - self._prefix, len(self._text) - self._prefix))
-        self._text.drop(self._prefix, self._prefix + before)
-        start, stop = start - before, stop - before
-        self._question = (start, stop)
-        after = max(0, min(lacking - before, len(self._text) - stop))
-        self._text.drop(stop, stop + after)
-
-
-def feed(model: VideoModel, ids: list[int], *, start: int, text: TextMemory, frames: FrameMemory) -> Tensor:
-    """Put tokens into the text lane at rotary positions from `start` on; logits of what follows. Shapes: -> [V]."""
-    positions_T = torch.arange(start, start + len(ids), device=model.device)
-    views = frames.snapshot().views(positions_T)
-    fed_T = torch.tensor(ids, device=model.device)
-    logits_V = model.decode(fed_T, positions_T, cache=text, cached_tokens=len(text), views=views)
-    text.advance(len(ids))
-    return logits_V
-
-
-def allowed_tokens(model: VideoModel, *control: int) -> Tensor:
-    """0 for text and for the named control tokens, -inf for what may never be drawn. Shapes: -> [V]."""
-    assert model.tokenizer is not None
-    vocab_size = model.config.text.vocab_size
-    allowed_V = torch.zeros(vocab_size, device=model.device)
-    allowed_V[min(model.tokenizer.vocab_size, vocab_size) :] = -torch.inf
-    banned = {*model.tokenizer.control_ids, model.config.image_token_id}
-    allowed_V[[token for token in banned if token < vocab_size]] = -torch.inf
-    allowed_V[list(control)] = 0
-    return allowed_V
+        make_room(
+            self._text,
+            self._frames,
+            self._ledger,
+            num_pending=len(ids),
+            num_spare=self.config.text_tokens // 4,
+            turner=self._turner,
+        )
+        self._trace("ran", tokens=self.model.num_entries(ids))
+        return Feed(ids, len(self._ledger) - len(ids), self._text, self._frames)

@@ -18,12 +18,12 @@ from vigil.errors import ModelError
 from vigil.model.model import VideoModel
 from vigil.model.tokens import SILENCE, ControlIds, Transcript
 from vigil.stream.clock import VirtualInbox, WallInbox
+from vigil.stream.feed import allowed_tokens, alone, feed
 from vigil.stream.inbox import Inbox, Speed
-from vigil.stream.journal import Dropped, Moment, Question
-from vigil.stream.memory import FrameMemory, TextMemory
+from vigil.stream.lanes import lanes_for
 from vigil.stream.perceiver import Perceived, Perceiver
 from vigil.stream.policy import Sampler
-from vigil.stream.session import Session, allowed_tokens, feed
+from vigil.stream.session import Session
 from vigil.stream.source import Source, open_source
 from vigil.types import EndReason, Event
 
@@ -140,25 +140,10 @@ def _run(session: Session, source: Source, inbox: Inbox) -> Iterator[Event]:
             if item in ("end", "close"):
                 reason = "eof" if item == "end" else "closed"
                 break
-            yield from handle(session, item, now)
+            yield from alone(session.model, session.take(item, now))
         for dropped in inbox.settle():
             yield from session.lose(dropped, now)
         yield from session.end(now, reason, inbox.totals)
-
-
-def handle(session: Session, item: object, now: Moment) -> list[Event]:
-    """Give one item of an inbox to the session."""
-    match item:
-        case Perceived():
-            return session.see(item, now)
-        case Question():
-            return session.hear(item, now)
-        case Dropped():
-            return session.lose(item, now)
-        case "interrupt":
-            return session.stop_speaking(now)
-        case _:
-            return session.step(now)
 
 
 @torch.inference_mode()
@@ -184,18 +169,18 @@ def answer(
     control = ControlIds(model.tokenizer, image_token_id=model.config.image_token_id)
     perceived = _perceive_all(model, source, config)
     ids = Transcript(model.tokenizer, control).offline(len(perceived), question)
-    frames = FrameMemory(config, num_layers=len(model.config.text.cross_layers))
+    capacity = model.num_entries(ids) + config.max_answer_tokens
+    frames, text = lanes_for(model, config, text_tokens=capacity)
     places = [i for i, token in enumerate(ids) if token == control.image]
     for frame, place in zip(perceived, places, strict=True):
         at = torch.tensor([place], device=model.device)
         frames.take(model.place_frames(frame.projected, at), [place])
     ends = {control.end_of_turn, *([control.silence] if model.tokenizer.has(SILENCE) else [])}
     allowed_V = allowed_tokens(model, *ends)
-    capacity = len(ids) + config.max_answer_tokens
-    text = TextMemory(capacity, num_layers=model.config.text.num_layers - len(model.config.text.cross_layers))
     said: list[int] = []
     while len(said) < config.max_answer_tokens:
-        logits_V = feed(model, [said[-1]] if said else ids, start=len(text), text=text, frames=frames)
+        start = len(ids) + len(said) - 1 if said else 0
+        logits_V = feed(model, [said[-1]] if said else ids, start=start, text=text, frames=frames)
         token = sampler.pick(logits_V + allowed_V, said)
         if token in ends:
             break

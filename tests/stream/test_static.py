@@ -1,0 +1,107 @@
+"""A step with static shapes gives what the ordinary one gives, while frames come and go and the text grows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fakes import tiny_config, tiny_model
+from torch import Tensor
+
+from vigil.config import StreamConfig
+from vigil.errors import MemoryFull
+from vigil.model import VideoModel
+from vigil.stream.feed import feed
+from vigil.stream.lanes import lanes_for
+from vigil.stream.memory import FrameMemory
+from vigil.stream.static import StaticStep
+
+PROMPT = 5
+
+
+class Stream:
+    """Lanes with a prompt and one frame; the same for the same seed."""
+
+    def __init__(self, model: VideoModel, *, text_tokens: int = 64) -> None:
+        self.model = model
+        self.random = torch.Generator().manual_seed(0)
+        frames, self.text = lanes_for(model, StreamConfig(memory_frames=4), text_tokens=text_tokens)
+        assert isinstance(frames, FrameMemory)
+        self.frames, self.position = frames, PROMPT
+        feed(model, list(range(PROMPT)), start=0, text=self.text, frames=self.frames)
+        self.frame()
+
+    def frame(self) -> None:
+        """A frame comes, and at last an old one goes."""
+        vision = self.model.config.vision
+        features = torch.randn(1, vision.tokens_per_frame, self.model.config.text.width, generator=self.random)
+        with torch.inference_mode():
+            self.frames.take(self.model.write_frames(features, torch.tensor([self.position])), [self.position])
+
+    def say(self, token: int) -> Tensor:
+        """The ordinary step."""
+        self.position += 1
+        return feed(self.model, [token], start=self.position, text=self.text, frames=self.frames)
+
+
+def poison(*lanes: list[tuple[Tensor, Tensor]], used: int) -> None:
+    """Fill what does not count with NaN, as fresh memory may hold it."""
+    with torch.inference_mode():
+        for lane in lanes:
+            for keys, values in lane:
+                keys[:, used:], values[:, used:] = torch.nan, torch.nan
+
+
+@pytest.mark.parametrize("before_first_frame", ["skip", "null_key"])
+def test_static_steps_say_what_ordinary_steps_say(before_first_frame: str) -> None:
+    model = tiny_model(tiny_config(before_first_frame=before_first_frame))
+    one, other = Stream(model), Stream(model)
+    poison(other.text.buffers(), used=PROMPT)
+    poison(other.frames.buffers(), used=other.frames.span[1])
+    step = StaticStep(model, other.text, other.frames)
+    for n in range(30):
+        if n % 2:
+            one.frame()
+            other.frame()
+        expected = one.say(n)
+        other.position += 1
+        torch.testing.assert_close(step(n, other.position), expected, rtol=0, atol=1e-5)
+        assert len(other.text) == len(one.text)
+        assert step.fits()
+    assert other.frames.span[0] > 0, "the window has slid"
+
+
+def test_the_shapes_and_places_of_a_static_step_never_change() -> None:
+    stream = Stream(tiny_model())
+    step = StaticStep(stream.model, stream.text, stream.frames)
+    seen = set()
+    for n in range(9):
+        stream.frame()
+        step(n, PROMPT + n)
+        numbers = step._numbers
+        seen.add((numbers.data_ptr(), numbers.shape, stream.text.buffers()[0][0].data_ptr()))
+    assert len(seen) == 1
+
+
+def test_a_static_step_notices_lanes_that_have_moved() -> None:
+    stream = Stream(tiny_model())
+    step = StaticStep(stream.model, stream.text, stream.frames)
+    stream.text = step._text = Stream(stream.model).text
+    assert not step.fits()
+
+
+def test_a_static_step_does_not_write_beyond_a_full_lane() -> None:
+    stream = Stream(tiny_model(), text_tokens=PROMPT + 1)
+    step = StaticStep(stream.model, stream.text, stream.frames)
+    step(0, PROMPT)
+    with pytest.raises(MemoryFull, match=r"text memory is full: 6 of 6 tokens"):
+        step(1, PROMPT + 1)
+
+
+def test_the_mask_of_a_static_step_counts() -> None:
+    stream = Stream(tiny_model())
+    stream.frame()
+    step = StaticStep(stream.model, stream.text, stream.frames)
+    expected = step(3, 9).clone()
+    stream.text._length -= 1
+    step._frames_S = step._frames_S - stream.model.config.vision.tokens_per_frame  # one frame too many
+    assert (step(3, 9) - expected).abs().max() > 1e-4

@@ -1,0 +1,231 @@
+"""`vigil serve`: many live sessions over one model, in the browser and over the wire."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from vigil.cli import EXIT_CODES
+from vigil.cli.parser import Parser, count
+from vigil.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vigil.serve.gate import Gate
+
+Durability = Literal["strict", "process", "off"]
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+HELP = f"""\
+usage: vigil serve [OPTIONS]
+
+Serve a model to browsers and programs on this machine. The address that is
+printed opens the page; everybody who connects needs the token in it.
+
+  --host ADDRESS         where to listen (default: 127.0.0.1, this machine)
+  --port PORT            0 takes a free one (default: 8765)
+  --model NAME           nano, a folder, or a hub name (default: nano)
+  --data DIR             event log, token and uploads (default: ~/.vigil/serve)
+  --token-file FILE      made at first start (default: DIR/token)
+  --durability LEVEL     strict, process or off: what a power cut, a crash, or
+                         any end of the process may cost (default: strict)
+  --keep HOURS           how long events are kept (default: 24)
+  --max-sessions N       sessions at the same time (default: 8)
+  --camera NAME=ADDRESS  a live source that clients may choose by its name
+  --media NAME=FILE      a file that --compat clients may play by its name
+  --compat               also speak the messages of the MOSS-VL reference
+                         service at /v1/realtime; there, on this machine, any
+                         local user may connect without a token
+  --compat-markers       with --compat: literal <|silence|> and <|...|> as text
+  --allow-origin ORIGIN  one more web origin that may connect
+  --allow-host HOST      one more value of the Host header, with its port
+  --public               allow a --host other than this machine
+
+examples:
+  vigil serve
+  vigil serve --camera door=rtsp://10.0.0.7/stream --durability process
+
+{EXIT_CODES}
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What the server needs to know; the fields follow the flags."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    model: str = "nano"
+    data: Path = field(default_factory=lambda: Path.home() / ".vigil" / "serve")
+    token_file: Path | None = None
+    durability: Durability = "strict"
+    keep_hours: int = 24
+    max_sessions: int = 8
+    cameras: tuple[tuple[str, str], ...] = ()
+    media: tuple[tuple[str, str], ...] = ()
+    compat: bool = False
+    compat_markers: bool = False
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+def parser() -> Parser:
+    """The flags of `vigil serve`."""
+    flags, default = Parser("serve", HELP), Options()
+    flags.add_argument("--host", default=default.host, metavar="ADDRESS")
+    flags.add_argument("--port", type=port, default=default.port, metavar="PORT")
+    flags.add_argument("--model", default=default.model, metavar="NAME")
+    flags.add_argument("--data", type=Path, default=default.data, metavar="DIR")
+    flags.add_argument("--token-file", type=Path, metavar="FILE")
+    flags.add_argument("--durability", choices=get_args(Durability), default=default.durability)
+    flags.add_argument("--keep", type=count, default=default.keep_hours, metavar="HOURS")
+    flags.add_argument("--max-sessions", type=count, default=default.max_sessions, metavar="N")
+    flags.add_argument("--camera", type=named, action="append", default=[], metavar="NAME=ADDRESS")
+    flags.add_argument("--media", type=named, action="append", default=[], metavar="NAME=FILE")
+    flags.add_argument("--compat", action="store_true")
+    flags.add_argument("--compat-markers", action="store_true")
+    flags.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN")
+    flags.add_argument("--allow-host", action="append", default=[], metavar="HOST")
+    flags.add_argument("--public", action="store_true")
+    return flags
+
+
+def port(text: str) -> int:
+    """A port number; 0 takes a free one."""
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return value
+
+
+def named(text: str) -> tuple[str, str]:
+    """NAME=VALUE; the value is never repeated in an error, since it may hold a password."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value) or not all(c.isalnum() or c in "._-" for c in name) or len(name) > 64:
+        raise argparse.ArgumentTypeError("give NAME=VALUE, the name in letters, digits, dot, dash and underscore")
+    return name, value
+
+
+def run(args: argparse.Namespace) -> None:
+    """Serve until SIGTERM or ctrl-C.
+
+    Raises:
+        VigilError: see the exit codes.
+    """
+    serve(options(args))
+
+
+def options(args: argparse.Namespace) -> Options:
+    """Turn flags into options.
+
+    Raises:
+        ConfigError: flags that do not go together.
+    """
+    if args.host not in LOOPBACK and not args.public:
+        raise ConfigError(
+            f"--host {args.host} lets other machines connect, without encryption. Add --public if that is what you "
+            "want, or leave --host out and put a proxy with TLS before vigil."
+        )
+    if (args.media or args.compat_markers) and not args.compat:
+        raise ConfigError("--media and --compat-markers belong to --compat, which is not given. Add it.")
+    return Options(
+        host=args.host,
+        port=args.port,
+        model=args.model,
+        data=args.data,
+        token_file=args.token_file,
+        durability=args.durability,
+        keep_hours=args.keep,
+        max_sessions=args.max_sessions,
+        cameras=tuple(args.camera),
+        media=tuple(args.media),
+        compat=args.compat,
+        compat_markers=args.compat_markers,
+        origins=tuple(args.allow_origin),
+        hosts=tuple(args.allow_host),
+    )
+
+
+def serve(options: Options) -> None:
+    """Open everything, cheapest first, and run the server."""
+    import asyncio
+
+    try:
+        from vigil.serve.server import listen, run
+    except ImportError as error:
+        raise ConfigError(f"vigil serve needs {error.name}. Run pip install 'vigil-video[serve]'.") from error
+    from vigil.cli.lines import note
+
+    show_logs()
+    listener = listen(options.host, options.port)
+    gate = build(options)
+    token_file = options.token_file or options.data / "token"
+    where = listener.getsockname()
+
+    def ready() -> None:
+        host = f"[{where[0]}]" if ":" in where[0] else where[0]
+        note(f"serving {options.model} at http://{host}:{where[1]}/{secret(token_file)}")
+
+    asyncio.run(run(gate, listener, limits=gate.hub.limits, on_ready=ready))
+
+
+def build(options: Options) -> Gate:
+    """The application, with the model loaded.
+
+    Raises:
+        ConfigError, StorageError, ModelError: the token file, the log or the model cannot be opened.
+    """
+    import vigil
+    from vigil.cli.lines import loading
+    from vigil.serve.app import ServeConfig, create_app
+    from vigil.serve.auth import SessionKeys, Tokens
+    from vigil.serve.durable import Store, StoreConfig
+    from vigil.serve.gate import GateConfig
+    from vigil.serve.limits import Limits
+    from vigil.serve.runner import Runner, weights_sha256
+
+    os.umask(0o077)
+    tokens = Tokens.from_file(options.token_file or options.data / "token")
+    keys = SessionKeys.from_file(options.data / "secret")
+    limits = Limits(keep_s=3600.0 * options.keep_hours, seats=options.max_sessions)
+    gate = GateConfig(hosts=options.hosts, origins=options.origins, compat=options.compat)
+    config = ServeConfig(
+        limits=limits,
+        gate=gate,
+        cameras=dict(options.cameras),
+        media={name: Path(path) for name, path in options.media},
+        compat_markers=options.compat_markers,
+        uploads=options.data / "uploads",
+    )
+    with loading(options.model):
+        model = vigil.load(options.model)
+    folder = None if options.durability == "off" else options.data
+    store = Store(folder, StoreConfig(level=options.durability, keep_s=limits.keep_s))
+    runner = Runner(model, name=Path(options.model).name, sha256=weights_sha256(options.model), seats=limits.seats)
+    return create_app(runner, store, tokens, keys, config)
+
+
+def secret(token_file: Path) -> str:
+    """The token for the operator's own screen; where stderr goes elsewhere, only where to find it."""
+    from vigil.serve.auth import first_token
+
+    if sys.stderr.isatty():
+        return f"#token={first_token(token_file)}"
+    return f"  (the token is in {token_file})"
+
+
+def show_logs() -> None:
+    """What the server has to say goes to stderr as JSON lines, without bodies, credentials or addresses of clients."""
+    from vigil.serve.logs import JsonLines
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    for name in ("vigil.serve", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
