@@ -207,7 +207,7 @@ class StreamConfig:
     text_tokens: int = 4096
     """Text tokens kept, and with them the largest rotary position of text and frames: set it within the length that
     the model was trained on. When full, silent slots of evicted frames go first, then the oldest turns."""
-    tokens_per_s: float = 4.0
+    tokens_per_s: float = 8.0
     """Speaking pace (Hz of video time). Speech and video stay in step under every clock."""
     max_answer_tokens: int = 512
     """An answer that reaches this is closed with finish "length"."""

@@ -193,8 +193,10 @@ def test_a_loss_offline_is_named_even_where_the_mean_gains() -> None:
     labels = [arm.label for arm in STUDIES["D"].arms]
     rows = {label: [row(0.5, 0.5) if n == 0 else row(0.4, 0.8)] for n, label in enumerate(labels)}
     found = verdicts(Given("D", rows))
-    assert not any(v.holds for v in found)
+    assert all(v.holds for v in found)
     assert "1 fall and 1 rise" in found[0].because
+    same = Given("D", {label: [row(0.5, 0.5)] for label in labels})
+    assert not any(v.holds for v in verdicts(same)), "what is not shown is not claimed"
 
 
 def test_cells_tell_mean_range_and_how_many_seeds_agree() -> None:

@@ -15,7 +15,15 @@ from vigil.eval.log import Log
 from vigil.eval.perception import perceive
 from vigil.eval.rows import DecideRow, PromptRow, ReadyRow, TokRow
 from vigil.eval.study.arms import Design
-from vigil.eval.study.designs import FREE, Costs, Driven, watch
+from vigil.eval.study.designs import (
+    FREE,
+    Costs,
+    Driven,
+    frame_multiplications,
+    pass_multiplications,
+    watch,
+    write_share,
+)
 from vigil.model import VideoModel
 from vigil.model.attention import TextCache
 from vigil.model.interleave import twin_of
@@ -117,9 +125,16 @@ def test_a_question_stands_in_the_log_when_it_was_asked_even_if_the_lane_is_busy
     assert tokens(log)[0].w > opening_s
 
 
-def test_a_frame_costs_as_many_passes_in_every_design() -> None:
+def test_beside_speech_a_frame_is_only_written_and_in_the_twin_it_is_read_by_every_layer() -> None:
+    config = tiny_config()
+    # width 32, 4 heads of 8, 2 key/value heads, 4 layers of which 2 read frames, feed-forward 48
+    one_pass = 4 * (32 * 32 * 2 + 32 * 16 * 2 + 3 * 32 * 48)
+    assert pass_multiplications(config) == one_pass
+    assert write_share(config) == pytest.approx(2 * 2 * 32 * 16 / one_pass)
+    assert frame_multiplications(config) == one_pass + PER_FRAME * 2 * 2 * 32 * 16
+    assert frame_multiplications(twin_of(config)) == one_pass * (1 + PER_FRAME)
     ready = [row.w for row in run("beside").rows if isinstance(row, ReadyRow)]
-    assert ready[1] - 1.0 == pytest.approx(0.02 * PER_FRAME)
+    assert ready[1] - 1.0 == pytest.approx(0.02 * PER_FRAME * write_share(config), abs=2e-6)
 
 
 def test_the_same_stream_gives_the_same_log() -> None:

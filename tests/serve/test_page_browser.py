@@ -72,6 +72,14 @@ def ask(page: Page, text: str) -> None:
     page.key("Enter")
 
 
+def told(browser: Browser, served: Served, model: ScriptedModel, *script: str) -> Page:
+    """The page, whose question is open, and a model that says its script from the next frame on."""
+    page = open_page(browser, served)
+    page.until("document.querySelector('#quiet').dataset.mood === 'thinking'")
+    model.script, model.used = ScriptedModel(*script).script, 0
+    return page
+
+
 def only_session(served: Served) -> str:
     """The id of the one session that is open."""
     (name,) = served.gate.hub.active
@@ -110,8 +118,9 @@ def test_a_camera_is_watched_and_each_answer_shows_the_frame_it_had_seen(browser
 
 
 def test_a_revised_answer_is_struck_through_and_followed_by_the_new_one(browser: Browser) -> None:
-    with serving(ScriptedModel(SILENCE, "Red.", SILENCE, SILENCE, "Green.")) as served:
-        page = open_page(browser, served)
+    model = ScriptedModel()
+    with serving(model) as served:
+        page = told(browser, served, model, "Red.", SILENCE, SILENCE, "Green.")
         page.until("document.querySelector('#feed ins')?.textContent === 'Green.'")
         assert page.js("document.querySelector('#feed del').textContent") == "Red."
         assert page.js("document.querySelectorAll('#feed .answer').length") == 1
@@ -127,10 +136,9 @@ def test_silence_is_shown_as_calm_and_not_as_a_message(browser: Browser, quiet: 
 
 
 def test_escape_interrupts_an_answer(browser: Browser) -> None:
-    with serving(
-        ScriptedModel(SILENCE, "A very long answer that nobody wants to hear to its end." * 4), tokens_per_s=8
-    ) as served:
-        page = open_page(browser, served)
+    model = ScriptedModel()
+    with serving(model, tokens_per_s=8) as served:
+        page = told(browser, served, model, "A very long answer that nobody wants to hear to its end." * 4)
         page.until("document.querySelector('#quiet').dataset.mood === 'speaking'")
         page.key("Escape")
         page.until("document.querySelector('#feed .answer small')?.textContent.includes('interrupted')")
@@ -138,8 +146,9 @@ def test_escape_interrupts_an_answer(browser: Browser) -> None:
 
 def test_after_lost_connections_nothing_is_missing_and_nothing_is_shown_twice(browser: Browser) -> None:
     text = "One two three four five six seven eight nine ten eleven twelve."
-    with serving(ScriptedModel(SILENCE, text), tokens_per_s=16) as served:
-        page = open_page(browser, served)
+    model = ScriptedModel()
+    with serving(model, tokens_per_s=16) as served:
+        page = told(browser, served, model, text)
         for _ in range(3):
             page.until("document.querySelector('#quiet').dataset.mood === 'speaking'")
             cut(served)
@@ -163,8 +172,9 @@ def test_two_tabs_are_two_sessions(browser: Browser, quiet: Served) -> None:
 
 
 def test_markup_stays_text(browser: Browser) -> None:
-    with serving(ScriptedModel(SILENCE, MARKUP)) as served:
-        page = open_page(browser, served)
+    model = ScriptedModel()
+    with serving(model) as served:
+        page = told(browser, served, model, MARKUP)
         page.until(f"{SAID}[0]?.length === {len(MARKUP)}")
         ask(page, MARKUP)
         page.until(f"[...document.querySelectorAll('#feed p')].some(e => e.textContent === {json.dumps(MARKUP)})")
@@ -174,8 +184,9 @@ def test_markup_stays_text(browser: Browser) -> None:
 
 
 def test_a_session_is_saved_as_the_server_has_it(browser: Browser, tmp_path: Path) -> None:
-    with serving(ScriptedModel(SILENCE, "Hello & <you>.")) as served:
-        page = open_page(browser, served)
+    model = ScriptedModel()
+    with serving(model) as served:
+        page = told(browser, served, model, "Hello & <you>.")
         page.until(f"{SAID}[0] === 'Hello & <you>.'")
         browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
         saved = {kind: save(page, tmp_path, kind) for kind in ("srt", "vtt", "jsonl")}

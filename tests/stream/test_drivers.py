@@ -36,7 +36,7 @@ def test_the_python_surface_of_the_readme_works() -> None:
     model = ScriptedModel(SILENCE, "red", SILENCE, SILENCE, "blue", SILENCE)
     with vigil.Session(model, fps=1.0) as live:
         live.ask("Which colour?")
-        words = spell(live.watch(pictures(4), speed="max"))
+        words = spell(live.watch(pictures(3), speed="max"))
     assert [word for word in words if not word.startswith("say")] == [
         "silence 0-0",
         "ask 1 Which colour?",
@@ -67,7 +67,7 @@ def test_a_question_after_the_last_frame_is_still_answered() -> None:
     model = ScriptedModel(*[SILENCE] * 4, "yes", SILENCE)
     events = list(vigil.watch(pictures(3), ask=[(60.0, "Well?")], model=model, speed="max"))
     assert [event.text for event in events if isinstance(event, Done)] == ["yes"]
-    assert [event.time_s for event in events if isinstance(event, Say)] == [3.0, 3.25, 3.5]
+    assert [event.time_s for event in events if isinstance(event, Say)] == [3.0, 3.125, 3.25]
 
 
 def test_an_answer_begun_on_the_last_frame_is_finished() -> None:

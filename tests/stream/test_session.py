@@ -22,7 +22,7 @@ from vigil.types import Done, Event, Say, Silence
 
 def scripted(*script: str | Odds, policy: Policy | None = None, **config: Any) -> StepClock:
     """A session with a script, opened at 0 s with the first slot."""
-    clock = StepClock(Session(ScriptedModel(*script), config=StreamConfig(**config), policy=policy))
+    clock = StepClock(Session(ScriptedModel(*script), config=StreamConfig(**{"tokens_per_s": 4.0, **config}), policy=policy))
     clock.open()
     return clock
 
@@ -304,7 +304,7 @@ def play(clock: StepClock, seed: int, second: int) -> None:
 
 def talker(model: VideoModel, seed: int) -> StepClock:
     sampler = Sampler(SamplingConfig(temperature=1.0, seed=seed))
-    session = Session(model, config=StreamConfig(max_answer_tokens=5), policy=Threshold(0.5), sampler=sampler)
+    session = Session(model, config=StreamConfig(max_answer_tokens=5, tokens_per_s=4.0), policy=Threshold(0.5), sampler=sampler)
     clock = StepClock(session)
     clock.open()
     return clock
@@ -325,6 +325,6 @@ def test_two_sessions_on_one_model_do_not_mix() -> None:
 
 
 def test_a_session_does_not_know_what_time_it_is() -> None:
-    clock = StepClock(Session(ScriptedModel("a", SILENCE)))
+    clock = StepClock(Session(ScriptedModel("a", SILENCE), config=StreamConfig(tokens_per_s=4.0)))
     events = clock.session.open(Moment(7.0, 99.0))
     assert [(event.time_s, event.wall_s) for event in events] == [(7.0, 99.0)]

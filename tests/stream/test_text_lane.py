@@ -227,7 +227,7 @@ class Watched(Ledger):
 
 def long_stream(model: VideoModel, **changes: object) -> tuple[StepClock, Watched]:
     """120 s of stream with a question every 30 s, compacted many times."""
-    config = StreamConfig(text_tokens=96, memory_frames=6, max_answer_tokens=4, **changes)  # type: ignore[arg-type]
+    config = StreamConfig(text_tokens=96, memory_frames=6, max_answer_tokens=4, tokens_per_s=4.0, **changes)  # type: ignore[arg-type]
     ids: list[int] = []
     session = Session(model, config=config, policy=Fickle(), trace=lambda kind, **of: ids.extend(of.get("ids", ())))
     old = session._ledger
@@ -258,7 +258,8 @@ def as_if_fresh(clock: StepClock, ledger: Watched) -> tuple[Tensor, Tensor]:
     assert ledger.ids[fed:] == pending
     assert len(ledger.ids) == len(ledger)
     frames = FrameMemory(session.config, num_layers=2, turner=turner_of(model))
-    for (number,), position in zip(session._frames.frames, session._frames.positions, strict=True):
+    places = [n for n, token in enumerate(ledger.ids) if token == model.config.image_token_id]
+    for (number,), position in zip(session._frames.frames, places[-len(session._frames) :], strict=True):
         projected = _perceived(model, number)
         frames.take(model.place_frames(projected, torch.tensor([position])), [position])
     text = TextMemory(200, num_layers=1)

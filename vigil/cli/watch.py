@@ -48,7 +48,7 @@ the next one, typed or given, ends the one before.
   --speed FACTOR       seconds of video per second, or max (default: 1.0)
   --live               keep real time: frames that come too late are dropped
   --memory FRAMES      frames kept in memory (default: 256)
-  --pace TOKENS        tokens spoken per second of video (default: 4.0)
+  --pace TOKENS        tokens spoken per second of video (default: 8.0)
   --threshold P        speak where P(silence) < P, 0 to 1 (default: greedy)
   --json               one JSON event per line, for other programs
   --srt FILE           write what was said as SRT subtitles at the end

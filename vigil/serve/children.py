@@ -168,7 +168,7 @@ class Decoder:
             limits = self._limits
             if not (0 < width <= limits.max_side_px and 0 < height <= limits.max_side_px):
                 raise ValueError("sides out of range")
-            if False:
+            if width * height > limits.max_pixels or length != width * height * 3:
                 raise ValueError("length does not fit")
             body = await pipe.readexactly(length)
             return status, Opened(width, height, number, ""), np.frombuffer(body, np.uint8).reshape(height, width, 3)

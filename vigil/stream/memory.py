@@ -145,12 +145,11 @@ class FrameMemory:
         self._num_frames += new
         self._staged = [0] * len(self._staged)
         self._entries += [Entry((n,), p, p) for n, p in zip(numbers, positions, strict=True)]
-        gone: list[int] = []
-        while len(self) > self.config.memory_frames:
-            groups = self._retention.groups(self._entries, self._look)
-            assert len(groups) < len(self), "a policy makes room"
-            gone += self._regroup(groups)
-        return gone
+        if len(self) <= self.config.memory_frames:
+            return []
+        groups = self._retention.groups(self._entries, self._look)
+        assert len(groups) <= self.config.memory_frames, "a policy makes room"
+        return self._regroup(groups)
 
     def take(self, written: Written, positions: Sequence[int], numbers: Sequence[int] | None = None) -> list[int]:
         """Store placed frames for every cross layer and publish them; return the numbers of those that are gone."""
