@@ -23,6 +23,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
 ]
 MARKUP = '<img src="x" onerror="document.title=1"> & <b>bold</b>'
+QUIET = "document.querySelector('#quiet').dataset.mood === 'quiet'"
 SAID = "[...document.querySelectorAll('#feed .answer .words')].map(e => e.textContent)"
 
 
@@ -80,10 +81,11 @@ def told(browser: Browser, served: Served, model: ScriptedModel, *script: str) -
     return page
 
 
-def only_session(served: Served) -> str:
-    """The id of the one session that is open."""
+def log_of(served: Served) -> list[dict[str, Any]]:
+    """The events of the one session that is open, as the server has kept them."""
     (name,) = served.gate.hub.active
-    return str(name)
+    with served.http as http:
+        return [json.loads(line) for line in http.get(f"/v1/sessions/{name}/events?limit=9999").text.splitlines()]
 
 
 def cut(served: Served) -> None:
@@ -145,19 +147,23 @@ def test_escape_interrupts_an_answer(browser: Browser) -> None:
 
 
 def test_after_lost_connections_nothing_is_missing_and_nothing_is_shown_twice(browser: Browser) -> None:
-    text = "One two three four five six seven eight nine ten eleven twelve."
     model = ScriptedModel()
     with serving(model, tokens_per_s=16) as served:
-        page = told(browser, served, model, text)
-        for _ in range(3):
+        page = told(browser, served, model, "One two three four five six seven eight nine ten eleven twelve. " * 4)
+        for number in range(3):
             page.until("document.querySelector('#quiet').dataset.mood === 'speaking'")
             cut(served)
             page.until("document.querySelector('#connection').dataset.state !== 'open'")
-            ask(page, "Again?") if _ == 1 else None
+            if number == 1:
+                ask(page, "Again?")
             page.until("document.querySelector('#connection').dataset.state === 'open'")
-        page.until("document.querySelector('#quiet').dataset.mood !== 'speaking'")
-        assert page.js("document.querySelectorAll('#feed .question').length") == 2
-        assert "".join(page.js(SAID)) == text
+        page.until("document.querySelectorAll('#feed .question').length === 2 && " + QUIET)
+        rows = log_of(served)
+    done = [row["text"].strip() for row in rows if row["type"] == "answer.done"]
+    asked = [row["text"] for row in rows if row["type"] == "input.text.accepted"]
+    assert page.js(SAID) == done
+    assert asked == ["What colour is the light?", "Again?"]
+    assert page.js("[...document.querySelectorAll('#feed .question p')].map(e => e.textContent)") == asked
 
 
 def test_two_tabs_are_two_sessions(browser: Browser, quiet: Served) -> None:
@@ -190,10 +196,9 @@ def test_a_session_is_saved_as_the_server_has_it(browser: Browser, tmp_path: Pat
         page.until(f"{SAID}[0] === 'Hello & <you>.'")
         browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
         saved = {kind: save(page, tmp_path, kind) for kind in ("srt", "vtt", "jsonl")}
-        with served.http as http:
-            log = http.get(f"/v1/sessions/{only_session(served)}/events").text
-    assert log.startswith(saved["jsonl"])
-    assert json.loads(saved["jsonl"].splitlines()[0])["seq"] == 1
+        rows = log_of(served)
+    lines = [json.loads(line) for line in saved["jsonl"].splitlines()]
+    assert lines == rows[: len(lines)]
     number, times, said = saved["srt"].strip().split("\n")
     assert (number, said) == ("1", "Hello & <you>.")
     assert len(times) == len("00:00:00,000 --> 00:00:00,000")
