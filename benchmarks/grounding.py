@@ -2,9 +2,9 @@
 
     python benchmarks/grounding.py --out runs/grounding --json benchmarks/results/grounding.json
 
-Each arm trains the same network from the same weights on the same data for the same number of steps (a short vision stage
-where the arm has one, then a short grounding stage), one process, and is asked the same held-out questions about clips of
-4 s. A run that is cut goes on where it stopped.
+Each arm trains the same network from the same weights on the same data for the same number of steps (a short vision
+stage where the arm has one, then a short grounding stage), one process, and is asked the same held-out questions about
+clips of 4 s. A run that is cut goes on where it stopped.
 """
 
 from __future__ import annotations

@@ -19,9 +19,12 @@ from torch import Tensor
 from vigil.config import KNorm, Retention, Storage, StreamConfig, moss_11b
 from vigil.model import VideoModel
 from vigil.stream.budget import budget_of, entry_bytes
+from vigil.stream.journal import Moment
 from vigil.stream.memory import FrameMemory, turner_of
+from vigil.stream.perceiver import Perceiver
 from vigil.stream.retention import Entry, Window
 from vigil.stream.session import Session
+from vigil.types import Frame
 
 POLICIES = get_args(Retention)
 MODELS = {k_norm: tiny_model(tiny_config(k_norm=k_norm)) for k_norm in get_args(KNorm)}
@@ -128,6 +131,17 @@ def test_an_evicted_frame_is_traced_once_and_by_its_own_number() -> None:
     assert sorted(evicted + kept) == list(range(40))
     assert evicted != sorted(evicted), "it is not always the oldest that goes"
     assert {frame // 10 for frame in kept} == {0, 1, 2, 3}, "a frame of each picture stays"
+
+
+def test_frames_that_were_dropped_on_the_way_leave_no_mark_in_the_numbers() -> None:
+    model = tiny_model()
+    evicted: list[int] = []
+    trace = lambda kind, **of: evicted.append(of["i"]) if kind == "evict" else None  # noqa: E731
+    session, perceiver = Session(model, config=StreamConfig(memory_frames=1), trace=trace), Perceiver(model)
+    session.open(Moment(0.0, 0.0))
+    for number in (3, 7, 9):
+        session.see(perceiver.perceive(number, Frame(picture(number), float(number))), Moment(number, number))
+    assert evicted == [3, 7]
 
 
 # ---- what stays -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,9 @@ from vigil.types import Done, Event, Say, Silence
 
 def scripted(*script: str | Odds, policy: Policy | None = None, **config: Any) -> StepClock:
     """A session with a script, opened at 0 s with the first slot."""
-    clock = StepClock(Session(ScriptedModel(*script), config=StreamConfig(**{"tokens_per_s": 4.0, **config}), policy=policy))
+    clock = StepClock(
+        Session(ScriptedModel(*script), config=StreamConfig(**{"tokens_per_s": 4.0, **config}), policy=policy)
+    )
     clock.open()
     return clock
 
@@ -304,7 +306,9 @@ def play(clock: StepClock, seed: int, second: int) -> None:
 
 def talker(model: VideoModel, seed: int) -> StepClock:
     sampler = Sampler(SamplingConfig(temperature=1.0, seed=seed))
-    session = Session(model, config=StreamConfig(max_answer_tokens=5, tokens_per_s=4.0), policy=Threshold(0.5), sampler=sampler)
+    session = Session(
+        model, config=StreamConfig(max_answer_tokens=5, tokens_per_s=4.0), policy=Threshold(0.5), sampler=sampler
+    )
     clock = StepClock(session)
     clock.open()
     return clock
