@@ -126,6 +126,7 @@ class DrivenDoor:
         """A frame arrives, and is encoded as soon as the frames before it are."""
         self._run(t)
         self._writer.trace("frame", i=self._num_frames, t=t, w=t)
+        self._hand_over(0.0)  # before what becomes of it, also where that costs nothing
         self._perceiver_free_s = max(self._perceiver_free_s, t) + self._perceive_s
         perceived = self._perceiver.perceive(self._num_frames, Frame(image, t))
         self._seen.append((self._perceiver_free_s, perceived))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from vigil.eval.study.results import Results
@@ -32,7 +33,7 @@ def draw(results: Results, times: dict[str, list[dict[str, Any]]], path: Path) -
 
     letter = results.study.letter
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, PANELS[letter], figsize=(9.6, 2.9), layout="constrained")
+        figure, axes = plt.subplots(1, PANELS[letter], figsize=(10.4, 2.9), layout="constrained")
         if letter == "A":
             _bars(axes[0], results, "l5_nl5", "nL5: contradiction in mid-reply")
             _bars(axes[1], results, "el_mean_s", "excess lag while speaking (s)")
@@ -61,15 +62,8 @@ def _bars(axes: Axes, results: Results, name: str, title: str) -> None:
             axes.bar(row, spread.mean, width=0.6, color=COLOURS[row], alpha=0.55)
             axes.plot([row] * len(spread.defined), spread.defined, "o", color=COLOURS[row], markersize=4)
     axes.set_title(title)
-    axes.set_xticks(range(len(results.labels)), [_short(label) for label in results.labels])
+    axes.set_xticks(range(len(results.labels)), [fill(label, 12) for label in results.labels], fontsize=7)
     axes.tick_params(axis="x", length=0)
-
-
-def _short(label: str) -> str:
-    """Break a label into lines."""
-    for before, after in ((", ", ",\n"), (" after ", "\nafter "), (" x ", "\nx "), (" replies", "\nreplies")):
-        label = label.replace(before, after)
-    return label
 
 
 def _first_tokens(axes: Axes, results: Results, times: dict[str, list[dict[str, Any]]]) -> None:
@@ -79,7 +73,7 @@ def _first_tokens(axes: Axes, results: Results, times: dict[str, list[dict[str, 
         axes.bar(row, sum(seconds) / len(seconds), width=0.6, color=COLOURS[row], alpha=0.55)
         axes.plot([row] * len(seconds), seconds, "o", color=COLOURS[row], markersize=4)
     axes.set_title(f"first token after {results.scale.timed_frames} frames (s)")
-    axes.set_xticks(range(len(labels)), ["cross-\nattention", "twin"])
+    axes.set_xticks(range(len(labels)), ["cross-attention", "twin"], fontsize=7)
 
 
 def _lengths(axes: Axes, times: dict[str, list[dict[str, Any]]]) -> None:
@@ -87,9 +81,11 @@ def _lengths(axes: Axes, times: dict[str, list[dict[str, Any]]]) -> None:
         lengths = seeds[0]["lengths"]
         minutes, spent = [one["length_s"] / 60 for one in lengths], [one["ms_per_frame"] for one in lengths]
         axes.plot(minutes, spent, "o-", color=COLOURS[row], markersize=4, label=label)
-    axes.set_xscale("log")
+        axes.set_xscale("log")
+        axes.set_xticks(minutes, [f"{number:g}" for number in minutes])
+        axes.minorticks_off()
     axes.set_ylim(bottom=0)
-    axes.set_title("ms per frame, by minutes of stream")
+    axes.set_title("ms per frame, by minutes")
     axes.legend(frameon=False, fontsize=6.5)
 
 
@@ -103,6 +99,7 @@ def _revisions(axes: Axes, results: Results) -> None:
         axes.fill_between(delays, low, high, color=COLOURS[row], alpha=0.15, linewidth=0)
     axes.set_xscale("log")
     axes.set_xticks(delays, [str(delay) for delay in delays])
+    axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.set_title("F1 of revisions within D seconds (band: seeds)")
     axes.legend(frameon=False)
