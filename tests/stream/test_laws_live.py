@@ -27,7 +27,7 @@ from vigil.types import Ended, Event, Frame, FramesDropped, Say
 class Gate:
     """Holds whoever calls `hold` until another thread opens it, and remembers whether that happened in time."""
 
-    def __init__(self, limit_s: float = 10.0) -> None:
+    def __init__(self, limit_s: float = 30.0) -> None:
         self.limit_s = limit_s
         self.reached = threading.Event()
         self.opened = threading.Event()
@@ -96,7 +96,7 @@ class Blocking(WallInbox):
         return "end" if due_s is None else "due", self.now()
 
 
-def speak_while_encoding(limit_s: float = 10.0) -> tuple[Gate, list[Event]]:
+def speak_while_encoding(limit_s: float = 30.0) -> tuple[Gate, list[Event]]:
     """A model that talks while its encoder is held at frame 1; twenty words open the gate."""
     gate = Gate(limit_s)
     model = SlowEyes("a" * 40, gate=gate, held_frame=1)
@@ -125,7 +125,7 @@ def test_law_3_catches_a_driver_whose_speech_waits_for_frames(monkeypatch: pytes
         check_speech_goes_on(*speak_while_encoding(limit_s=0.05))
 
 
-def perceive_while_speaking(*, live: bool, limit_s: float = 10.0) -> tuple[Gate, list[Event]]:
+def perceive_while_speaking(*, live: bool, limit_s: float = 30.0) -> tuple[Gate, list[Event]]:
     """A model that is held in the middle of its first answer until two more frames have been encoded."""
     gate = Gate(limit_s)
     model = SlowMouth("abc", gate=gate)
