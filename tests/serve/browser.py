@@ -22,7 +22,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
     "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
 )  # fmt: skip
-START_S, WAIT_S = 60.0, 20.0
+START_S, WAIT_S = 60.0, 60.0
 
 
 class Page:

@@ -131,9 +131,7 @@ async function ask(text, { standing = false, more = {} } = {}) {
   }
 }
 
-function interrupt() {
-  if (now?.story.speaking) now.vigil.command("answer.cancel").catch(() => {});
-}
+const interrupt = () => now?.story.speaking && now.vigil.command("answer.cancel").catch(() => {});
 
 // ---- what the server says --------------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ export class Feed {
   #revision(entry, one, isOld) {
     const row = make("div", isOld ? "revision old" : "revision");
     const words = make(isOld ? "del" : one.rev > 1 ? "ins" : "span", "words", one.text.trim() || "…");
-    const text = make("p"); text.innerHTML = one.text;
+    const text = make("p", "", ...(isOld ? [make("span", "hidden", "Replaced: ")] : []), words);
     if (!one.status) text.append(make("span", "caret"));
     row.append(this.#time(one.t), this.#thumb(one.evidence), make("div", "said", text, this.#evidence(one)));
     if (one.status && !isOld) this.#announce(entry, one);
