@@ -56,7 +56,7 @@ def test_a_stage_is_frozen_and_refuses_the_impossible() -> None:
         StageConfig(name="x", steps=1, lr=0)
 
 
-def test_nano_s_stages_keep_their_loss() -> None:
-    for make in NANO:
-        loss = make().loss
-        assert (loss.kind, loss.silence_weight, loss.normalise) == ("silence", 0.3, "weights")
+def test_silence_counts_less_than_words_until_the_last_of_nano_s_stages() -> None:
+    *before, last = (make().loss for make in NANO)
+    assert {(loss.kind, loss.silence_weight, loss.normalise) for loss in before} == {("silence", 0.3, "weights")}
+    assert (last.kind, last.silence_weight, last.normalise) == ("silence", 1.0, "weights")

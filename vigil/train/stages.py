@@ -1,9 +1,9 @@
 """The stages of training, one function each: a plain call that returns a frozen config.
 
-nano goes through five: it learns to see (alignment of vision tokens with word embeddings), to look for what a question
-names (grounding), to answer about videos of up to a minute (offline), to speak in time (real time) and to keep it up
-(long). A large model goes through the four of arXiv 2606.07639: alignment, temporal, offline_sft, realtime_sft; they
-fit a model of any size.
+nano goes through six: it learns to see (alignment of vision tokens with word embeddings), to look for what a question
+names (grounding), to answer about videos of up to a minute (offline), to speak in time (real time), to keep it up (long)
+and to keep quiet (settle). A large model goes through the four of arXiv 2606.07639: alignment, temporal, offline_sft,
+realtime_sft; they fit a model of any size.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ HARD = ("watch", "alert", "alert_change", "describe", "where", "times", "narrate
 SILENCE_WEIGHTED = LossConfig(kind="silence", silence_weight=0.3, normalise="weights")
 TRAINED_ROLES = tuple((name, 2 * weight if name in HARD else weight) for name, weight in SynthConfig().roles)
 """Roles as in evaluation, but those that were learnt worst are asked about twice as often."""
+SETTLED_ROLES = tuple((name, 3 * weight if name == "alert" else weight) for name, weight in TRAINED_ROLES)
+"""At last, most requests are for a named thing, since one false alarm in a minute of other things spoils a request."""
 SELF_LAYERS = "decoder.layers.(self)"
 """In `StageConfig.frozen`: all layers of the decoder that do not read frames."""
 
@@ -176,7 +178,21 @@ def long(steps: int = 3000) -> StageConfig:
     )
 
 
-NANO = (vision, grounding, offline, realtime, long)
+def settle(steps: int = 3000) -> StageConfig:
+    """Learn when to keep quiet: silence counts as much as words at last, so that the likelier of the two is said."""
+    return replace(
+        long(steps),
+        name="settle",
+        synth=SynthConfig(offline_share=0.2, roles=SETTLED_ROLES),
+        loss=replace(SILENCE_WEIGHTED, silence_weight=1.0),
+        lr=1e-3,
+        muon_lr=0.01,
+        decay_from=0.2,
+        seed=6,
+    )
+
+
+NANO = (vision, grounding, offline, realtime, long, settle)
 """The stages of the model that ships, in order."""
 
 
