@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -52,13 +53,14 @@ def test_a_share_must_be_one() -> None:
         replace(STAGE, panel_share=1.5)
 
 
-def test_the_heads_learn_from_panels_alone() -> None:
+def test_the_heads_learn_from_panels_alone_in_which_there_is_no_thing_to_name() -> None:
     torch.manual_seed(0)
     model = from_tokenizer(TOKENIZER)
     heads = WordHeads(model, TOKENIZER)
     step = feed(replace(STAGE, panel_share=1.0)).step(0)
     grid, width = model.config.vision.grid, model.config.text.width
     features_VFPD = torch.randn(len(step.cells), len(step.cells[0].background_F), grid * grid, width)
-    loss, _ = heads(features_VFPD, step.cells, model.decoder.embed_tokens.weight)
+    loss, things_right = heads(features_VFPD, step.cells, model.decoder.embed_tokens.weight)
     loss.backward()
     assert bool(torch.isfinite(loss))
+    assert math.isnan(things_right)

@@ -8,6 +8,7 @@ Axes: V videos, F frames, P vision tokens on a G x G grid, C cells, D channels, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,7 +42,8 @@ class WordHeads(nn.Module):
         }
 
     def forward(self, features_VFPD: Tensor, labels: Sequence[CellLabels], embedding: Tensor) -> tuple[Tensor, float]:
-        """Weighted mean of the defined labels' cross entropies, and the share of things that are named right.
+        """Weighted mean of the defined labels' cross entropies, and the share of things that are named right (NaN where
+        there is none to name, as in panels).
 
         Shapes: features [V, F, P, D], one `CellLabels` per video, embedding table [rows, D].
         """
@@ -63,7 +65,7 @@ class WordHeads(nn.Module):
                 things = target > 0
                 right += int((logits.argmax(-1) == target)[things].sum())
                 count += int(things.sum())
-        return torch.stack(losses).sum() / weight, right / max(1, count)
+        return torch.stack(losses).sum() / weight, right / count if count else math.nan
 
     def _cells(self, features_VFPD: Tensor, labels: Sequence[CellLabels]) -> Tensor:
         """Features at the centre of each cell. Shapes: -> [V, F, C, D]."""

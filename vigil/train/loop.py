@@ -7,6 +7,7 @@ one model folder per finished stage.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Losses:
     language: float
     labels: float
     things_right: float
-    """Share of cells with a thing in them whose thing is named right."""
+    """Share of cells with a thing in them whose thing is named right; NaN if none has one."""
     word_right: float
     """Share of word targets that are the most likely token, given the true text before them."""
     silence_right: float
@@ -49,7 +50,8 @@ class Losses:
     def note(self) -> str:
         """A few words for people."""
         loss = float(self.total.detach())
-        return f"loss {loss:.3f}  words {self.word_right:.2f}  things {self.things_right:.2f}"
+        things = "" if math.isnan(self.things_right) else f"  things {self.things_right:.2f}"
+        return f"loss {loss:.3f}  words {self.word_right:.2f}{things}"
 
 
 class Trainer:
@@ -154,7 +156,8 @@ class Trainer:
         self.model.train()
         row = {"stage": stage.name, "step": step + 1, "loss": float(losses.total.detach()), "steps_per_s": rate}
         for name in ("language", "labels", "things_right", "word_right", "silence_right"):
-            row[f"val_{name}"] = sum(getattr(item, name) for item in held) / len(held)
+            values = [value for item in held if not math.isnan(value := getattr(item, name))]
+            row[f"val_{name}"] = sum(values) / max(1, len(values))
         with (self.out / "train.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}) + "\n")
 
