@@ -1,9 +1,9 @@
 """The stages of training, one function each: a plain call that returns a frozen config.
 
 nano goes through six: it learns to see (alignment of vision tokens with word embeddings), to look for what a question
-names (grounding), to answer about videos of up to a minute (offline), to speak in time (real time), to keep it up (long)
-and to keep quiet (settle). A large model goes through the four of arXiv 2606.07639: alignment, temporal, offline_sft,
-realtime_sft; they fit a model of any size.
+names (grounding), to answer about videos of up to a minute (offline), to speak in time (real time), to keep it up
+(long) and to keep quiet (settle). A large model goes through the four of arXiv 2606.07639: alignment, temporal,
+offline_sft, realtime_sft; they fit a model of any size.
 """
 
 from __future__ import annotations
