@@ -3,6 +3,7 @@
     vigil eval behaviour --json > runs/eval/behaviour.json
     vigil eval behaviour --roles alert --json > runs/eval/alert.json
     vigil eval behaviour --held-out --scenes 60 --json > runs/eval/held.json
+    vigil eval behaviour --seconds 240 --scenes 30 --json > runs/eval/long.json
     vigil eval l5 --trials 100 --json > runs/eval/l5.json
     vigil eval causality --scenes 1000 --json > runs/eval/causality.json
     python tools/behaviour_page.py runs/eval docs/behaviour.md --date 2026-11-23
@@ -54,6 +55,18 @@ ROWS = {
 }
 ALERTS = ("alert_hit", "alert_early", "alert_false_alarm", "speak_f1_2s", "false_speech_per_min")
 HELD = ("speak_f1_2s", "rev_f1_2s", "twa_now", "content_exact", "content_exact_named", "offline_accuracy_after")
+OTHER_SCENES = {
+    "held": (
+        "## Things never shown in training",
+        "",
+        "`--held-out --scenes 60`: every scene has a colour-shape pair or a layout that no training scene has.",
+    ),
+    "long": (
+        "## Clips four times as long",
+        "",
+        "`--seconds 240 --scenes 30`: training never shows more than 60 frames.",
+    ),
+}
 CONTROLS = {
     "always_silent": "silent",
     "always_talk": "talk",
@@ -177,7 +190,7 @@ def main() -> None:
     flags.add_argument("--date", required=True)
     flags.add_argument("--notes", type=Path, help="text that is put at the end")
     args = flags.parse_args()
-    files = ("behaviour", "alert", "held", "l5", "causality")
+    files = ("behaviour", "alert", "held", "long", "l5", "causality")
     texts = {name: args.folder / f"{name}.json" for name in files}
     found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in texts.items() if path.is_file()}
     lines = [
@@ -197,14 +210,10 @@ def main() -> None:
         rows = {key: words for group in ROWS.values() for key, words in group.items() if key in ALERTS}
         lines += ["## Alerts alone", "", "`--roles alert`: 200 scenes, every question an alert on a named thing.", ""]
         lines += table(found["alert"], rows)
-    if "held" in found:
-        rows = {key: words for group in ROWS.values() for key, words in group.items() if key in HELD}
-        lines += ["## Things never shown in training", ""]
-        lines += [
-            "`--held-out --scenes 60`: every scene has a colour-shape pair or a layout that no training scene has.",
-            "",
-        ]
-        lines += table(found["held"], rows)
+    rows = {key: words for group in ROWS.values() for key, words in group.items() if key in HELD}
+    for name, words in OTHER_SCENES.items():
+        if name in found:
+            lines += [*words, "", *table(found[name], rows)]
     for name, section in (("l5", l5), ("causality", causality)):
         if name in found:
             lines += section(found[name])
