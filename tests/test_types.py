@@ -8,7 +8,20 @@ import json
 import pytest
 
 from vigil import types
-from vigil.types import Asked, Done, Ended, Event, FramesDropped, Interrupted, Revise, Say, Silence, event_to_json
+from vigil.types import (
+    Asked,
+    Back,
+    Done,
+    Ended,
+    Event,
+    FramesDropped,
+    Interrupted,
+    Lost,
+    Revise,
+    Say,
+    Silence,
+    event_to_json,
+)
 
 AT = {"seq": 3, "time_s": 1.23456, "wall_s": 2.0, "frame": 1}
 EVENTS: list[Event] = [
@@ -19,6 +32,8 @@ EVENTS: list[Event] = [
     Silence(**AT, first_s=0.0, last_s=1.0, frames=2, p_silence_mean=0.5, p_silence_min=0.25),  # type: ignore[arg-type]
     Interrupted(**AT, turn=1, next_turn=None),  # type: ignore[arg-type]
     FramesDropped(**AT, first_s=0.0, last_s=1.0, count=2, reason="queue"),  # type: ignore[arg-type]
+    Lost(**AT, cause="frozen", attempt=1, retry_in_s=0.25),  # type: ignore[arg-type]
+    Back(**AT, epoch=2, cause="reconnect", gap_s=3.5),  # type: ignore[arg-type]
     Ended(**AT, reason="eof", received=4, perceived=2, dropped=1, pending=1),  # type: ignore[arg-type]
 ]
 
@@ -27,7 +42,7 @@ def test_every_kind_of_event_has_a_name_of_its_own() -> None:
     kinds = {kind for kind in vars(types).values() if isinstance(kind, type) and issubclass(kind, Event)} - {Event}
     assert {type(event) for event in EVENTS} == kinds
     names = [event_to_json(event)["event"] for event in EVENTS]
-    assert names == ["ask", "say", "revise", "done", "silence", "interrupted", "dropped", "ended"]
+    assert names == ["ask", "say", "revise", "done", "silence", "interrupted", "dropped", "lost", "back", "ended"]
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)

@@ -53,6 +53,9 @@ class VisionConfig:
     """The token sequence is zero-padded to a multiple of this; the padding takes part as keys, as in training."""
     padding_sees_padding: bool = True
     """False: padding does not attend to padding, as in plain Llama-3.2-Vision."""
+    skip_padding: bool = False
+    """tile_vit only. Leave out patches beyond which, to the right and below, a frame is black: 44 % of a 16:9 frame.
+    The other patches then lack them as keys, so features differ from training's; see docs/speed.md for how much."""
     pooling: Pooling = "average"
     stride: int = 4
     """Side of the square of patches that pooling merges into one token."""
@@ -67,6 +70,8 @@ class VisionConfig:
             raise ConfigError(f"image_px must be a multiple of patch_px, got {self.image_px} and {self.patch_px}.")
         if self.stride < 1 or self.stride > self.grid:
             raise ConfigError(f"stride must be between 1 and the grid side {self.grid}, got {self.stride}.")
+        if self.kind == "conv" and self.skip_padding:
+            raise ConfigError("skip_padding is for the tile_vit encoder; the conv encoder has no padding to skip.")
         if self.kind == "conv" and (self.pooling != "none" or len(self.channels) != 2):
             raise ConfigError(
                 f'the conv encoder wants pooling="none" and two channels, got {self.pooling!r} and {self.channels}.'

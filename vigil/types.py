@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Status = Literal["final", "superseded", "interrupted", "error"]
 Finish = Literal["silence", "end", "length", "deadline", "cancel", "fault"]
 EndReason = Literal["eof", "closed", "interrupted", "error"]
+LostCause = Literal["frozen", "closed", "refused", "decoder"]
+BackCause = Literal["reconnect", "gap", "resolution", "codec", "clock"]
 DropReason = Literal[
     "queue", "stale", "rate", "undecodable", "too_large", "bad_timestamp", "over_credit", "not_ready", "shutdown"
 ]
@@ -28,7 +30,7 @@ class Frame:
     image: NDArray[np.uint8]
     """[H, W, 3], RGB, 0 to 255."""
     time_s: float
-    """Seconds since the first frame of the stream."""
+    """Seconds since the first frame of the stream; of a live source, since it began to be watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,27 @@ class FramesDropped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lost(Event):
+    """A live source gives no pictures any more, or could not be opened again; the next attempt follows."""
+
+    cause: LostCause
+    attempt: int
+    """1, 2, 3, ...; counts from 1 again when the source has been healthy for a while."""
+    retry_in_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Back(Event):
+    """A live source gives pictures again, or gives them differently than before; what it shows may have jumped."""
+
+    epoch: int
+    """2, 3, 4, ...: which run of pictures without a break this is."""
+    cause: BackCause
+    gap_s: float
+    """For how long there was no picture (s)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(Event):
     """The last event. Always received = perceived + dropped + pending."""
 
@@ -145,6 +168,8 @@ _NAMES = {
     Silence: "silence",
     Interrupted: "interrupted",
     FramesDropped: "dropped",
+    Lost: "lost",
+    Back: "back",
     Ended: "ended",
 }
 _RENAMED = {"time_s": "t", "wall_s": "wall"}

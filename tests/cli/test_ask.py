@@ -47,6 +47,31 @@ def test_a_long_video_is_read_more_slowly_so_that_all_of_it_is_seen(
     assert err.startswith("vigil: a long video: read at 0.250 frames per second")
 
 
+def test_a_source_is_opened_once_and_a_long_folder_is_thinned_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times_s: list[float] = []
+    opened: list[object] = []
+    monkeypatch.setattr(
+        ask, "answer", lambda model, source, question, fps: times_s.extend(f.time_s for f in source) or "Yes."
+    )
+    monkeypatch.setattr("vigil.stream.watch.fitting_fps", lambda duration_s, config: opened.append(duration_s) or 0.5)
+    from vigil.stream import _images
+
+    open_folder = _images.open_folder
+    monkeypatch.setattr(_images, "open_folder", lambda *given: opened.append("opened") or open_folder(*given))
+    assert main(["ask", str(folder), "Who?"]) == 0
+    assert opened == ["opened", 4.0]
+    assert times_s == [0.0, 2.0]
+
+
+def test_a_live_source_has_no_end_to_answer_after(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "rtsp://user:canary@camera/", "Who?"]) == 2
+    err = capsys.readouterr().err
+    assert "Use vigil watch SOURCE --ask TEXT" in err
+    assert "canary" not in err
+
+
 def long_reel(path: Path, name: str) -> object:
     from vigil.stream._reel import Reel
 

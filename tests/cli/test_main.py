@@ -62,8 +62,9 @@ Watch a video while it plays, and print what the model says, as it says it.
 Type a question and press Enter at any time. One question is open at a time:
 the next one, typed or given, ends the one before.
 
-  SOURCE               file, or folder of images (default: the bundled clip);
-                       several are watched at once, each asked the same
+  SOURCE               file, folder of images, camera:0, screen:, rtsp://..., or
+                       http://... (default: the bundled clip); several are
+                       watched at once, each asked the same
   --ask TEXT           question asked at 0 s (default: none)
   --ask-at SECONDS TEXT
                        question asked at a video time (default: none)
@@ -72,6 +73,8 @@ the next one, typed or given, ends the one before.
   --model NAME         nano, a folder, or a hub name (default: nano)
   --speed FACTOR       seconds of video per second, or max (default: 1.0)
   --live               keep real time: frames that come too late are dropped
+  --patience SECONDS   how long a live source may be away (default: 300.0)
+  --still-ok           a camera whose picture never changes is not stuck
   --memory FRAMES      frames kept in memory (default: 256)
   --pace TOKENS        tokens spoken per second of video (default: 8.0)
   --threshold P        speak where P(silence) < P, 0 to 1 (default: greedy)
@@ -84,7 +87,7 @@ the next one, typed or given, ends the one before.
 
 examples:
   vigil watch kitchen.mp4 --ask "Tell me when the water boils."
-  vigil watch --speed max --json | jq 'select(.event == "say")'
+  vigil watch camera:0 --json | jq 'select(.event == "say")'
 
 exit codes: 0 done, 1 internal error, 2 usage, 3 source not opened,
             4 source lost, 5 output not writable, 6 model not loadable,

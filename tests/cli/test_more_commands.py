@@ -54,7 +54,10 @@ def test_rendered_scenes_can_be_asked_about(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_behaviour_prints_json_with_controls(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["eval", "behaviour", "--model", model, "--split", "val", "--scenes", "1", "--json"]) == 0
+    assert (
+        main(["eval", "behaviour", "--model", model, "--split", "val", "--scenes", "1", "--seconds", "12", "--json"])
+        == 0
+    )
     result = json.loads(capsys.readouterr().out)
     assert set(result["speak_f1_2s"]) == {"value", "lo", "hi", "n"}
     blind = {"always_silent", "always_talk", "blind", "echo_after_k", "parse_attack"}

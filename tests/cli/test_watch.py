@@ -155,7 +155,7 @@ def test_what_was_said_before_a_source_was_lost_is_written(play: Any, picture: s
         (["{picture}", "--srt", "/no/folder/x.srt"], 5, "/no/folder/x.srt cannot be written: No such file"),
         (["{picture}", "--vtt", "."], 5, ". is a folder. Give the name of a file."),
         (["/no/clip.mp4"], 3, "/no/clip.mp4 does not exist"),
-        (["rtsp://a/b"], 3, "rtsp:// addresses are not supported"),
+        (["ftp://a/b"], 3, "ftp: addresses are not opened"),
     ],
 )
 def test_what_can_fail_early_fails_before_the_model_is_loaded(

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from durable_fakes import after_crash
 
+from tests.serve.figures import keep
+
 WRITER = Path(__file__).with_name("durable_writer.py")
 
 
@@ -76,10 +78,27 @@ def test_d1_control_a_writer_that_acknowledges_before_its_sync_is_found_out(tmp_
     assert found != []
 
 
+@pytest.fixture(scope="module")
+def tally() -> dict[str, int]:
+    """Over both kinds of rounds."""
+    return {"rounds": 0, "events": 0, "lost": 0}
+
+
 @pytest.mark.tier_p
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("power", [False, True], ids=["kill -9", "kill -9 and page cache lost"])
-def test_d1_a_hundred_rounds(tmp_path: Path, power: bool) -> None:
+def test_d1_a_hundred_rounds(tmp_path: Path, tally: dict[str, int], power: bool) -> None:
     found, events, torn = kill_rounds(tmp_path / "log", 100, power=power)
     print(f"100 rounds, {events} events acknowledged, {torn} torn tails, {len(found)} problems")
+    tally["rounds"], tally["events"] = tally["rounds"] + 100, tally["events"] + events
+    tally["lost"] += len(found)
+    keep("D1", **tally)
+    assert found == []
+
+
+@pytest.mark.tier_r
+@pytest.mark.timeout(3600)
+def test_d1_a_thousand_rounds(tmp_path: Path) -> None:
+    found, events, torn = kill_rounds(tmp_path / "log", 1000, power=False)
+    keep("D1-release", rounds=1000, events=events, lost=len(found), torn=torn)
     assert found == []

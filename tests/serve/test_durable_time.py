@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,21 @@ def test_sessions_of_an_earlier_process_age_by_the_time_between(tmp_path: Path) 
         time.mono_s += DAY / 2 + 1
         assert store.expire() == ["a", "broke-off"]
         assert store.ids() == ["for-ever"]
+
+
+def test_a_session_at_rest_holds_no_file_ages_and_can_be_taken_up_again(tmp_path: Path) -> None:
+    time = Time()
+    with open_store(tmp_path / "log", time=time) as store:
+        for name in ("comes-back", "stays-away"):
+            fill(store.create(CREATED, session_id=name), 3)
+            store.rest(name)
+        held = [Path(f"/proc/self/fd/{fd}").resolve() for fd in os.listdir("/proc/self/fd")]  # noqa: PTH208
+        assert not any(path.is_relative_to(tmp_path / "log" / "sessions") for path in held)
+        log = store.resume("comes-back").log
+        assert problems(fill(log, 2, start=3), log) == []
+        time.pass_s(DAY + 1.0)
+        fill(log, 1)
+        assert store.expire() == ["stays-away"]
 
 
 def test_without_a_limit_nothing_ever_goes(tmp_path: Path) -> None:

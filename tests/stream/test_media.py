@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from videos import CORNERS, cut, grey, read, ten, write_video
 
 from vigil.errors import MediaError, SourceLost
-from vigil.stream._media import _Decoder
+from vigil.stream import _media
+from vigil.stream._media import _Decoder, is_cut_short
 from vigil.stream._reel import Reel
 from vigil.stream.source import open_source, printable
 
@@ -73,7 +74,9 @@ FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("a.mkv", {}), ("live.mkv", {"live": "1"}), ("a.mp4", FRAGMENTED)], ids=["mkv", "live", "mp4"]
+    ("name", "options"),
+    [("a.mkv", {}), ("live.mkv", {"live": "1"}), ("a.mp4", FRAGMENTED), ("a.ts", {})],
+    ids=["mkv", "live", "mp4", "ts"],
 )
 def test_a_file_cut_short_is_decoded_as_far_as_it_goes(tmp_path: Path, name: str, options: dict[str, str]) -> None:
     path = ten(tmp_path / name, options=options)
@@ -83,6 +86,51 @@ def test_a_file_cut_short_is_decoded_as_far_as_it_goes(tmp_path: Path, name: str
     assert 3 <= len(pictures) < 10
     (warning,) = source.warnings
     assert warning.startswith(f"{name} is cut short: decoded as far as it goes, {times[-1] + 0.1:.1f} s")
+
+
+@pytest.mark.parametrize(("in_front", "behind"), [(0, 0), (4, 0), (0, 16)], ids=["188", "192", "204"])
+def test_a_transport_stream_is_cut_short_where_it_does_not_end_with_a_packet(
+    tmp_path: Path, in_front: int, behind: int
+) -> None:
+    data = ten(tmp_path / "a.ts").read_bytes()
+    packets = [bytes(in_front) + data[at : at + 188] + bytes(behind) for at in range(0, len(data), 188)]
+    path = tmp_path / "b.ts"
+    for cut_bytes, expected in ((0, False), (1, True), (187, True)):
+        whole = b"".join(packets)
+        path.write_bytes(whole[: len(whole) - cut_bytes])
+        assert is_cut_short(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "message"),
+    [
+        ("MAX_FILE_BYTES", 1024, "a.mkv is too large: 0.00 GiB, the limit is"),
+        ("MAX_DURATION_S", 0.5, "a.mkv is too long: 0.0 h, the limit is"),
+        ("MAX_FPS", 9, "a.mkv has 10 frames per second, the limit is 9. Convert it to fewer."),
+    ],
+)
+def test_a_file_beyond_a_limit_is_refused_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: float, message: str
+) -> None:
+    path = ten(tmp_path / "a.mkv")
+    monkeypatch.setattr(_media, limit, value)
+    with pytest.raises(MediaError, match=message):
+        open_source(path, fps=1.0)
+
+
+def test_the_limits_are_those_of_the_design() -> None:
+    assert (_media.MAX_FILE_BYTES, _media.MAX_DURATION_S, _media.MAX_FPS) == (2 * 1024**3, 6 * 60 * 60, 120)
+    assert _media.MAX_PIXELS == 4096**2
+
+
+def test_a_file_that_goes_on_after_what_it_says_is_read_up_to_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ten(tmp_path / "a.ts")
+    with open_source(path, fps=1000.0) as source:
+        monkeypatch.setattr(_media, "MAX_DURATION_S", 0.45)
+        assert [round(frame.time_s, 1) for frame in source] == [0.0, 0.1, 0.2, 0.3, 0.4]
+    assert source.warnings == ["a.ts goes on after 0.000125 h; the rest is left out."]
 
 
 def plain_decode(path: Path) -> int:

@@ -81,9 +81,8 @@ def test_a_late_picture_is_left_out() -> None:
     ("spec", "message"),
     [
         ("/no/such/clip.mp4", "/no/such/clip.mp4 does not exist"),
-        ("rtsp://user:secret@camera/1", "rtsp:// addresses are not supported in this version."),
-        ("https://host/clip.mp4", "https:// addresses are not supported in this version."),
-        ("0", "cameras are not supported in this version."),
+        ("rtsp://user:secret@", "this rtsp:// address cannot be understood."),
+        ("file:///clip.mp4", "file: addresses are not opened."),
         ("/dev/null", "null is not a file or a folder."),
         ("bad\0name", "badname does not exist"),
     ],

@@ -10,6 +10,7 @@ from torch import Tensor
 from vigil.config import StreamConfig
 from vigil.errors import MemoryFull
 from vigil.model import VideoModel
+from vigil.model.interleave import twin_of
 from vigil.stream.feed import feed
 from vigil.stream.lanes import lanes_for
 from vigil.stream.memory import FrameMemory
@@ -105,3 +106,17 @@ def test_the_mask_of_a_static_step_counts() -> None:
     stream.text._length -= 1
     step._frames_S = step._frames_S - stream.model.config.vision.tokens_per_frame  # one frame too many
     assert (step(3, 9) - expected).abs().max() > 1e-4
+
+
+def test_static_steps_of_the_twin_say_what_ordinary_steps_say() -> None:
+    model = tiny_model(twin_of(tiny_config()))
+    lanes = [lanes_for(model, StreamConfig(memory_frames=4), text_tokens=64) for _ in range(2)]
+    for frames, text in lanes:
+        feed(model, list(range(PROMPT)), start=0, text=text, frames=frames)
+    (frames, ordinary), (_, static) = lanes
+    poison(static.buffers(), used=PROMPT)
+    step = StaticStep(model, static, None)
+    for n in range(6):
+        expected = feed(model, [n], start=PROMPT + n, text=ordinary, frames=frames)
+        torch.testing.assert_close(step(n, PROMPT + n), expected, rtol=0, atol=1e-5)
+    assert step.fits()

@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "write a model folder in our layout or the released one",
     "log": "list, show and check the sessions that were kept",
     "eval": "measure perception, revision and silence",
+    "bench": "measure speed and memory against two other designs",
 }
 
 VERBS: dict[tuple[str, ...], str] = {

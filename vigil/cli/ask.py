@@ -50,15 +50,19 @@ def run(args: argparse.Namespace) -> None:
     if not args.question.strip():
         raise ConfigError("the question is empty. Run vigil ask --help.")
     from vigil.cli.lines import note, write_line
+    from vigil.stream.address import address_of
     from vigil.stream.source import open_source, printable
     from vigil.stream.watch import fitting_fps
 
-    with open_source(args.source, fps=args.fps) as first:  # a wrong source is found before the model is loaded
-        duration_s = first.duration_s
-    fps = fitting_fps(duration_s, StreamConfig(fps=args.fps))
-    if fps < args.fps:
-        note(f"a long video: read at {fps:.3f} frames per second, so that all of it fits into memory.")
-    with open_source(args.source, fps=fps) as source:
+    if address_of(args.source) is not None:
+        raise ConfigError(
+            "a live source has no end, and vigil ask answers after it. Use vigil watch SOURCE --ask TEXT."
+        )
+    with open_source(args.source, fps=args.fps) as source:  # a wrong source is found before the model is loaded
+        fps = fitting_fps(source.duration_s, StreamConfig(fps=args.fps))
+        if fps < args.fps:
+            note(f"a long video: read at {fps:.3f} frames per second, so that all of it fits into memory.")
+            source.read_at(fps)
         text = answer(args.model, source, args.question, fps)
     for warning in source.warnings:
         note(f"warning: {warning}")

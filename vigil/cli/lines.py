@@ -16,8 +16,21 @@ from vigil.cli import INTERRUPTED, abandon_stdout
 from vigil.cli.story import Spoken, Story, clock
 from vigil.errors import OutputError
 from vigil.stream.source import printable
-from vigil.types import Asked, Ended, Event, FramesDropped, Silence, event_to_json
+from vigil.types import Asked, Back, BackCause, Ended, Event, FramesDropped, Lost, LostCause, Silence, event_to_json
 
+LOST: dict[LostCause, str] = {
+    "frozen": "the source is frozen",
+    "closed": "the source has closed the connection",
+    "refused": "the source does not answer",
+    "decoder": "the source cannot be decoded",
+}
+BACK: dict[BackCause, str] = {
+    "reconnect": "after {:.1f} s",
+    "gap": "after {:.1f} s",
+    "resolution": "with pictures of another size",
+    "codec": "with another codec",
+    "clock": "with another clock",
+}
 SHORTEST_SILENCE_S = 1.0
 """Shorter silences get no line of their own."""
 
@@ -106,6 +119,10 @@ class PlainLines(_Lines):
                 self._line(event.time_s, "watch for" if event.standing else "ask", event.text)
             case FramesDropped():
                 self._line(event.first_s, "dropped", f"{event.count} frames ({event.reason})")
+            case Lost():
+                self._line(event.time_s, "lost", f"{LOST[event.cause]}; trying again (attempt {event.attempt})")
+            case Back():
+                self._line(event.time_s, "back", BACK[event.cause].format(event.gap_s))
             case Ended():
                 seen = f"{event.perceived} of {event.received} frames seen, {event.dropped} dropped"
                 self._line(event.time_s, "end", seen)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vigil.cli.parser import Question
-from vigil.cli.recorded import Start, is_finite, newer_questions
+from vigil.cli.recorded import Start, newer_questions
 from vigil.errors import ConfigError
 from vigil.serve.answers import Answers, Turn
 from vigil.serve.durable import Recovered, SessionLog, Store
 from vigil.serve.events import event as spelled
-from vigil.types import Asked, Ended, Event, FramesDropped
+from vigil.stream.address import address_of
+from vigil.types import Asked, Back, Ended, Event, FramesDropped, Lost
 
 if TYPE_CHECKING:
     from vigil.cli.watch import Options
@@ -39,9 +40,8 @@ def begin(store: Store, source: Source, options: Options) -> SessionLog:
         keep_s=store.config.keep_s,
     )
     assert options.source is not None
-    path = str(Path(options.source).resolve()) if is_finite(options.source) else options.source
     questions = [asdict(question) for question in options.questions]
-    log = store.create(created, private={"source": path, "questions": questions})
+    log = store.create(created, private={"source": _again(options.source), "questions": questions})
     log.append(_opened(source, stream_epoch=1))
     log.append(spelled("turn.started", turn=0, cause="open")).durable.result()
     return log
@@ -59,9 +59,17 @@ def go_on(recovered: Recovered, source: Source) -> None:
     log.append(_opened(source, stream_epoch=log.head.epoch)).durable.result()
 
 
+def _again(source: str) -> str | None:
+    """What opens the same source from another folder; None for an address with a password, which is not kept."""
+    address = address_of(source)
+    if address is None:
+        return str(Path(source).resolve())
+    return None if address.has_secret else source
+
+
 def _opened(source: Source, *, stream_epoch: int) -> dict[str, Any]:
     unknown = {"width": None, "height": None, "codec": None}
-    kind = "file" if source.duration_s is not None else "live"
+    kind = "live" if source.is_live else "file"
     row = {"source": SOURCE, "stream_epoch": stream_epoch, "kind": kind, "name": source.name, "fps": source.fps}
     return spelled("source.opened", **row, **unknown)
 
@@ -82,8 +90,8 @@ def resumed(options: Options, log: SessionLog) -> tuple[Options, Start]:
     )
     source = options.source or log.head.private.get("source")
     if source is None:
-        raise ConfigError(f"session {log.id} was not kept by vigil watch, so its source is not known. Give SOURCE.")
-    after_s = start.time_s if is_finite(source) else 0.0
+        raise ConfigError(f"session {log.id} was not kept by vigil watch, or its address held a password. Give SOURCE.")
+    after_s = start.time_s if address_of(source) is None else 0.0
     given = options.questions or tuple(Question(**row) for row in log.head.private.get("questions", ()))
     questions = newer_questions(given, after_s=after_s, asked=state.turns)
     return replace(options, source=source, questions=tuple(questions)), start
@@ -133,6 +141,11 @@ class Recorder:
                 self._dropped[event.reason] += event.count
                 span = {"first_ts": event.first_s + self._start.time_s, "last_ts": event.last_s + self._start.time_s}
                 return [spelled("input.frames.dropped", source=SOURCE, **span, count=event.count, reason=event.reason)]
+            case Lost(cause=cause, attempt=attempt, retry_in_s=retry_in_s):
+                return [spelled("source.lost", source=SOURCE, cause=cause, attempt=attempt, retry_in_s=retry_in_s)]
+            case Back(cause=back, gap_s=gap_s):
+                epoch = event.epoch + self._log.head.epoch - 1
+                return [spelled("source.discontinuity", source=SOURCE, stream_epoch=epoch, cause=back, gap_s=gap_s)]
             case Ended():
                 self._pending = event.pending
                 return [self._total(), *(self._closing(now_s) if event.reason == "eof" else [])]

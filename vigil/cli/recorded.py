@@ -97,8 +97,7 @@ class Kept:
 
     def rest_of(self, source: Source, options: Options) -> Source:
         """What of a source has not been seen before."""
-        assert options.source is not None
-        self._is_live = not is_finite(options.source)
+        self._is_live = source.is_live
         if self._recovered is None:
             return source
         if self._is_live:
@@ -151,7 +150,7 @@ class Kept:
             shown = self._start.shift(event)
             if self._out is not None:
                 self._out.add(json.dumps({**event_to_json(shown), "source": self._name}))
-                if isinstance(event, Ended):
+                if isinstance(event, Ended) and event.reason != "error":
                     self._out.finish()
             yield shown
 
@@ -213,12 +212,6 @@ class OutFile:
     def _failed(self, error: OSError) -> OutputError:
         path = printable(str(self._path))
         return OutputError(f"{path} cannot be written: {error.strerror}. Choose another --out.")
-
-
-def is_finite(source: str) -> bool:
-    """A file or a folder; anything else is live."""
-    path = Path(source)
-    return path.is_file() or path.is_dir()
 
 
 def newer_questions(given: tuple[Question, ...], *, after_s: float, asked: list[dict[str, Any]]) -> list[Question]:

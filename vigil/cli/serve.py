@@ -102,6 +102,20 @@ def port(text: str) -> int:
     return value
 
 
+def cameras_of(named: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Check the addresses before anything is loaded; no error repeats one.
+
+    Raises:
+        ConfigError: one is no live source. SourceError: one may not be opened, or cannot be understood.
+    """
+    from vigil.stream.address import address_of
+
+    for name, address in named:
+        if address_of(address) is None:
+            raise ConfigError(f"--camera {name} is no live source. Give camera:0, rtsp://... or http://...")
+    return tuple(named)
+
+
 def named(text: str) -> tuple[str, str]:
     """NAME=VALUE; the value is never repeated in an error, since it may hold a password."""
     name, equals, value = text.partition("=")
@@ -141,7 +155,7 @@ def options(args: argparse.Namespace) -> Options:
         durability=args.durability,
         keep_hours=args.keep,
         max_sessions=args.max_sessions,
-        cameras=tuple(args.camera),
+        cameras=cameras_of(args.camera),
         media=tuple(args.media),
         compat=args.compat,
         compat_markers=args.compat_markers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from vigil.types import Asked, Done, Ended, Event, FramesDropped, Revise, Say, Status
+from vigil.types import Asked, Back, Done, Ended, Event, FramesDropped, Lost, Revise, Say, Status
 
 
 @dataclass(slots=True)
@@ -38,6 +38,8 @@ class Story:
         self.newest_s = 0.0
         self.quiet_since_s = 0.0
         self.num_dropped = 0
+        self.lost: Lost | None = None
+        """Why a live source gives no pictures now."""
         self.ended: Ended | None = None
 
     @property
@@ -67,6 +69,10 @@ class Story:
                 return spoken
             case FramesDropped():
                 self.num_dropped += event.count
+            case Lost():
+                self.lost = event
+            case Back():
+                self.lost = None
             case Ended():
                 self.ended = event
                 self.num_dropped = event.dropped

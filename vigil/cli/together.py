@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from vigil.cli.watch import Options, ctrl_c, policy_of, shows_live
+from vigil.cli.watch import Options, ctrl_c, patience_of, policy_of, shows_live
 from vigil.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def watch_together(options: Options) -> None:
     assert options.source is not None
     with ExitStack() as stack:
         sources = [
-            stack.enter_context(open_source(spec, fps=options.stream.fps)) for spec in (options.source, *options.others)
+            stack.enter_context(open_source(spec, fps=options.stream.fps, live=patience_of(options)))
+            for spec in (options.source, *options.others)
         ]
         names = unlike([source.name for source in sources])
         screen = screen_for(options, sources, names)
@@ -205,6 +206,6 @@ def screen_for(options: Options, sources: Sequence[Source], names: Sequence[str]
         return Lines([PlainLines(f"{name[:width]:<{width}} ") for name in names])
     from vigil.cli.lanes import Lanes
 
-    pace = "live" if options.live else options.speed
+    pace = "live" if options.live or all(source.is_live for source in sources) else options.speed
     durations = [source.duration_s for source in sources]
     return Lanes(names, durations, pace=pace, typed=is_ours())

@@ -138,8 +138,10 @@ class LiveView:
         is_wide = self.console.width >= NARROW
         whole = f" / {clock(self._duration_s)}" if self._duration_s and is_wide else ""
         line = Text(no_wrap=True, overflow="ellipsis")
-        line.append("● ", style="green" if speaking else "cyan")
-        line.append("speaking" if speaking else "watching", style="bold green" if speaking else "cyan")
+        what, style = ("speaking", "bold green") if speaking else ("watching", "cyan")
+        if self.story.lost is not None:
+            what, style = f"lost ({self.story.lost.cause})", "bold yellow"
+        line.append("● ", style=style).append(what, style=style)
         line.append(f"  {clock(self.video_s())}", style="bold").append(whole, style="dim")
         if self._lag_s is not None and is_wide:
             line.append(f"  lag {self._lag_s:.2f} s", style="yellow" if self._lag_s > 0.5 else "dim")

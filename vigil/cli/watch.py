@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from vigil.cli.lines import Printer
     from vigil.cli.recorded import Kept
     from vigil.cli.story import Story
+    from vigil.stream.live import LiveConfig
     from vigil.stream.policy import Policy
     from vigil.stream.session import Session
     from vigil.stream.source import Source
     from vigil.types import Event
 
+PATIENCE_S = 300.0
+"""As in `LiveConfig`, which is not imported for a help text."""
 SHOW_CURSOR = b"\x1b[?25h"
 
 HELP = f"""\
@@ -37,8 +40,9 @@ Watch a video while it plays, and print what the model says, as it says it.
 Type a question and press Enter at any time. One question is open at a time:
 the next one, typed or given, ends the one before.
 
-  SOURCE               file, or folder of images (default: the bundled clip);
-                       several are watched at once, each asked the same
+  SOURCE               file, folder of images, camera:0, screen:, rtsp://..., or
+                       http://... (default: the bundled clip); several are
+                       watched at once, each asked the same
   --ask TEXT           question asked at 0 s (default: none)
   --ask-at SECONDS TEXT
                        question asked at a video time (default: none)
@@ -47,6 +51,8 @@ the next one, typed or given, ends the one before.
   --model NAME         nano, a folder, or a hub name (default: nano)
   --speed FACTOR       seconds of video per second, or max (default: 1.0)
   --live               keep real time: frames that come too late are dropped
+  --patience SECONDS   how long a live source may be away (default: 300.0)
+  --still-ok           a camera whose picture never changes is not stuck
   --memory FRAMES      frames kept in memory (default: 256)
   --pace TOKENS        tokens spoken per second of video (default: 8.0)
   --threshold P        speak where P(silence) < P, 0 to 1 (default: greedy)
@@ -59,7 +65,7 @@ the next one, typed or given, ends the one before.
 
 examples:
   vigil watch kitchen.mp4 --ask "Tell me when the water boils."
-  vigil watch --speed max --json | jq 'select(.event == "say")'
+  vigil watch camera:0 --json | jq 'select(.event == "say")'
 
 {EXIT_CODES}
 """
@@ -78,6 +84,10 @@ class Options:
     model: str = "nano"
     speed: float | Literal["max"] = 1.0
     live: bool = False
+    patience_s: float = PATIENCE_S
+    """How long a live source may be away (s)."""
+    still_ok: bool = False
+    """A picture that does not change is no fault."""
     threshold: float | None = None
     json: bool = False
     srt: Path | None = None
@@ -100,6 +110,8 @@ def parser() -> Parser:
     flags.add_argument("--model", default="nano", metavar="NAME")
     flags.add_argument("--speed", type=speed, metavar="FACTOR")
     flags.add_argument("--live", action="store_true")
+    flags.add_argument("--patience", type=positive, default=PATIENCE_S, metavar="SECONDS")
+    flags.add_argument("--still-ok", action="store_true")
     flags.add_argument("--memory", type=count, default=default.memory_frames, metavar="FRAMES")
     flags.add_argument("--pace", type=positive, default=default.tokens_per_s, metavar="TOKENS")
     flags.add_argument("--threshold", type=probability, metavar="P")
@@ -125,10 +137,14 @@ def options(args: argparse.Namespace) -> Options:
     """Turn flags into options.
 
     Raises:
-        ConfigError: flags that do not go together.
+        ConfigError: flags that do not go together. SourceError: an address that may not be opened.
     """
+    from vigil.stream.address import address_of
+
     if args.live and args.speed not in (None, 1.0):
         raise ConfigError(f"--live keeps real time, so --speed {args.speed} cannot hold. Leave one of them out.")
+    if args.speed is not None and any(address_of(source) is not None for source in args.sources):
+        raise ConfigError(f"a live source has a time of its own, so --speed {args.speed} cannot hold. Leave it out.")
     return Options(
         source=args.sources[0] if args.sources else None,
         others=tuple(args.sources[1:]),
@@ -137,6 +153,8 @@ def options(args: argparse.Namespace) -> Options:
         model=args.model,
         speed=args.speed or 1.0,
         live=args.live,
+        patience_s=args.patience,
+        still_ok=args.still_ok,
         threshold=args.threshold,
         json=args.json,
         srt=args.srt,
@@ -176,7 +194,7 @@ def play(options: Options, kept: Kept) -> None:
         if number > 1:
             note(f"{number} questions at {at_s:g} s: each ends the one before, so only the last of them stays open.")
     story = Story(keep=None if options.srt or options.vtt else 1)
-    with open_source(options.source, fps=options.stream.fps) as opened:
+    with open_source(options.source, fps=options.stream.fps, live=patience_of(options)) as opened:
         source = kept.rest_of(opened, options)
         printer = printer_for(options, source)
         session, events = start(options, source, kept.trace(printer.trace))
@@ -189,8 +207,8 @@ def play(options: Options, kept: Kept) -> None:
                     printer.show(event)
         finally:
             write_subtitles(options, story)
-    for warning in source.warnings:
-        note(f"warning: {warning}")
+            for warning in source.warnings:
+                note(f"warning: {warning}")
     if was_pressed.is_set():
         raise KeyboardInterrupt
 
@@ -210,6 +228,14 @@ def start(options: Options, source: Source, trace: Callable[..., None]) -> tuple
     for question in options.questions:
         session.ask(question.text, standing=question.standing, at_s=question.at_s)
     return session, session.watch(source, speed=options.speed, live=options.live)
+
+
+def patience_of(options: Options) -> LiveConfig:
+    """How patient a live source is."""
+    from vigil.stream.live import LiveConfig
+
+    config = LiveConfig(patience_s=options.patience_s)
+    return replace(config, still_s=None) if options.still_ok else config
 
 
 def policy_of(options: Options) -> Policy | None:
@@ -247,7 +273,7 @@ def printer_for(options: Options, source: Source) -> Printer:
         return PlainLines()
     from vigil.cli.view import LiveView
 
-    pace = "live" if options.live else options.speed
+    pace = "live" if options.live or source.is_live else options.speed
     return LiveView(source.name, duration_s=source.duration_s, pace=pace, typed=is_ours())
 
 

@@ -129,6 +129,16 @@ class SampleRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRow:
+    """A live source was lost, or gives pictures again; `why` is the cause that the event names."""
+
+    w: float
+    t: float
+    state: Literal["lost", "back"]
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndRow:
     """Last line."""
 
@@ -137,7 +147,19 @@ class EndRow:
     why: str
 
 
-Timed = FrameRow | ReadyRow | DropRow | EvictRow | PromptRow | DecideRow | TokRow | AnswerRow | SampleRow | EndRow
+Timed = (
+    FrameRow
+    | ReadyRow
+    | DropRow
+    | EvictRow
+    | PromptRow
+    | DecideRow
+    | TokRow
+    | AnswerRow
+    | SampleRow
+    | SourceRow
+    | EndRow
+)
 Row = HeadRow | Timed
 KINDS: dict[str, type[Row]] = {
     "head": HeadRow,
@@ -150,6 +172,7 @@ KINDS: dict[str, type[Row]] = {
     "tok": TokRow,
     "answer": AnswerRow,
     "sample": SampleRow,
+    "source": SourceRow,
     "end": EndRow,
 }
 _KIND_OF = {cls: name for name, cls in KINDS.items()}

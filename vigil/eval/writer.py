@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 from vigil.eval.jsonl import row_from_json
 from vigil.eval.log import Log, validate
@@ -29,10 +29,11 @@ from vigil.eval.rows import (
     FrameRow,
     HeadRow,
     PromptRow,
+    SourceRow,
     Timed,
     TokRow,
 )
-from vigil.types import Asked, Done, DropReason, Ended, Event, FramesDropped, Revise, Say
+from vigil.types import Asked, Back, Done, DropReason, Ended, Event, FramesDropped, Lost, Revise, Say
 
 Trace = Callable[..., None]
 """Called as trace(kind, **fields): the fields of a frame, ready, drop, evict or decide row, and `t`, the media time."""
@@ -117,6 +118,9 @@ class LogWriter:
                 self._done(event, w)
             elif isinstance(event, FramesDropped):
                 self._time_drops(event)
+            elif isinstance(event, Lost | Back):
+                state: Literal["lost", "back"] = "lost" if isinstance(event, Lost) else "back"
+                self._put(SourceRow(w=w, t=event.time_s, state=state, why=event.cause))
             elif isinstance(event, Ended):
                 self._put(EndRow(w=w, t=event.time_s, why=event.reason))
 

@@ -1,6 +1,7 @@
 """The perception channel: frames to vision tokens. Two encoders, the poolings, and the picture pre-processing.
 
-Axes: B streams, F frames, C image channels, X patches of a frame, P vision tokens of a frame, D channels, I image side.
+Axes: B streams, F frames, N = B * F, C image channels, X patches of a frame, P vision tokens of a frame, D channels,
+I image side, G patches per side.
 """
 
 from __future__ import annotations
@@ -32,9 +33,20 @@ def fit_size(height_px: int, width_px: int, canvas_px: int) -> tuple[int, int]:
 def preprocess(image_HWC: NDArray[np.uint8], config: VisionConfig) -> Tensor:
     """Bring one RGB image onto the canvas and normalise it.
 
+    Shapes: [H, W, 3] uint8 -> [3, I, I] float32.
+
+    Raises:
+        ShapeError: the image is not [H, W, 3] uint8.
+    """
+    return normalise(torch.from_numpy(paint(image_HWC, config)))
+
+
+def paint(image_HWC: NDArray[np.uint8], config: VisionConfig) -> NDArray[np.uint8]:
+    """Bring one RGB image onto the canvas.
+
     Padding is black, right and below, and laid before normalisation, as the released models were trained.
 
-    Shapes: [H, W, 3] uint8 -> [3, I, I] float32.
+    Shapes: [H, W, 3] uint8 -> [I, I, 3] uint8.
 
     Raises:
         ShapeError: the image is not [H, W, 3] uint8.
@@ -46,7 +58,7 @@ def preprocess(image_HWC: NDArray[np.uint8], config: VisionConfig) -> Tensor:
     canvas = np.zeros((side, side, 3), np.uint8)
     small = Image.fromarray(image_HWC).resize((width, height), Image.Resampling.BILINEAR)
     canvas[:height, :width] = np.asarray(small)
-    return normalise(torch.from_numpy(canvas))
+    return canvas
 
 
 def normalise(images_HWC: Tensor) -> Tensor:
@@ -89,6 +101,21 @@ def pool_patches(x_FPD: Tensor, *, pooling: Pooling, stride: int, merger: nn.Con
         assert merger is not None
         x_FDGG = merger(x_FDGG)
     return torch.cat((x_FPD[:, :1], x_FDGG.flatten(2).transpose(1, 2)), dim=1)
+
+
+def shown_extents(frames_NCII: Tensor, patch_px: int) -> list[tuple[int, int]]:
+    """Rows and columns of patches, from the top left, beyond which a normalised frame is black; at least one of each.
+
+    One look at the device tells those of all frames.
+    """
+    black_C11 = normalise(torch.zeros(1, 1, 3, dtype=torch.uint8)).to(frames_NCII)
+    half_step = 0.5 / 255 / max(STD_RGB)  # between black and the darkest grey
+    lit_NII = (frames_NCII - black_C11 > half_step).any(1)
+    num, side = lit_NII.shape[0], lit_NII.shape[1] // patch_px
+    lit_NGG = lit_NII.view(num, side, patch_px, side, patch_px).any(4).any(2)
+    count_G = torch.arange(1, side + 1, device=lit_NGG.device)
+    extents_2N = torch.stack([(lit_NGG.any(axis) * count_G).amax(1).clamp(min=1) for axis in (2, 1)])
+    return [(rows, columns) for rows, columns in extents_2N.T.tolist()]
 
 
 class EncoderLayer(nn.Module):
@@ -157,26 +184,53 @@ class TileViT(nn.Module):
         Shapes: [B, F, 3, I, I] -> [B, F, X, D * (1 + K)] with K = len(feature_layers), channel c of intermediate j at
         D + c * K + j. X = 1 + grid**2.
         """
-        config = self.config
-        B, num = frames_BFCII.shape[:2]
-        D, X = config.width, 1 + config.grid**2
-        x = self.patch_embedding(frames_BFCII.flatten(0, 1)).flatten(2).transpose(1, 2)
+        frames_NCII = frames_BFCII.flatten(0, 1)
+        x_NXD = self._embed(frames_NCII)
+        out = self._without_padding(frames_NCII, x_NXD) if self.config.skip_padding else self._encode(x_NXD)
+        return out.unflatten(0, frames_BFCII.shape[:2]), None
+
+    def _embed(self, frames_NCII: Tensor) -> Tensor:
+        """The class token and the patches, each with its place. Shapes: -> [N, X, D]."""
+        D, X = self.config.width, 1 + self.config.grid**2
+        x = self.patch_embedding(frames_NCII).flatten(2).transpose(1, 2)
         x = x + self.pre_tile_gate.tanh() * self._one_tile(self.pre_tile_embedding, (D,))
         x = torch.cat((self.class_embedding.expand(x.shape[0], 1, D), x), dim=1)
         gate = self.position_gate.tanh()
-        x = x + (1 - gate) * self.position_embedding + gate * self._one_tile(self.tile_position_embedding, (X, D))
-        x = F.pad(self.layernorm_pre(x), (0, 0, 0, -X % config.pad_multiple))
+        return x + (1 - gate) * self.position_embedding + gate * self._one_tile(self.tile_position_embedding, (X, D))
+
+    def _encode(self, x_NXD: Tensor) -> Tensor:
+        """The layers, for any number of tokens. Shapes: [N, X, D] -> [N, X, D * (1 + K)]."""
+        config, X = self.config, x_NXD.shape[1]
+        x = F.pad(self.layernorm_pre(x_NXD), (0, 0, 0, -X % config.pad_multiple))
         mask = None if config.padding_sees_padding else self._padding_mask(x.shape[1], X, x.device)
         kept = []
         for i, layer in enumerate(self.local_layers):
             if i in config.feature_layers:
                 kept.append(x[:, :X])
             x = layer(x, mask)
+        D = config.width
         x = self.layernorm_post(x) + self.post_tile_gate.tanh() * self._one_tile(self.post_tile_embedding, (D,))
         for layer in self.global_layers:
             x = layer(x, mask)
         between = torch.stack(kept, dim=-1).flatten(2) if kept else x[:, :X, :0]
-        return torch.cat((x[:, :X], between), dim=-1).unflatten(0, (B, num)), None
+        return torch.cat((x[:, :X], between), dim=-1)
+
+    def _without_padding(self, frames_NCII: Tensor, x_NXD: Tensor) -> Tensor:
+        """Encode only the patches that show something; the others' features are zero. Shapes: -> [N, X, D * (1 + K)].
+
+        Frames of one extent go together, so that a frame's features do not depend on its company.
+        """
+        num, X, _ = x_NXD.shape
+        out = x_NXD.new_zeros(num, X, self.config.feature_dim)
+        cells_GG = 1 + torch.arange(self.config.grid**2, device=x_NXD.device).view(self.config.grid, -1)
+        extents = shown_extents(frames_NCII, self.config.patch_px)
+        for rows, columns in dict.fromkeys(extents):
+            cells = cells_GG[:rows, :columns].flatten()
+            shown = torch.cat((cells.new_zeros(1), cells))
+            same = [n for n, extent in enumerate(extents) if extent == (rows, columns)]
+            own = torch.tensor(same, device=shown.device)
+            out[own[:, None], shown] = self._encode(x_NXD[own[:, None], shown])
+        return out
 
     def _one_tile(self, table: nn.Embedding, shape: tuple[int, ...]) -> Tensor:
         return table.weight[self.ONE_TILE].view(self.config.max_num_tiles, *shape)[0]

@@ -18,12 +18,13 @@ from vigil.serve.auth import Grant, SessionKeys, Tickets, Tokens, WrongTokens
 from vigil.serve.durable import Gap, Store
 from vigil.serve.gate import Gate, GateConfig, error_body
 from vigil.serve.limits import Limits
-from vigil.serve.metrics import Metrics
+from vigil.serve.metrics import Metrics, measure
 from vigil.serve.protocol import VERSION
 from vigil.serve.refusal import HTTP_STATUS, Refusal
 from vigil.serve.runner import Runner
 from vigil.serve.sessions import Hub
 from vigil.serve.sockets import Door, Socket
+from vigil.serve.store_folder import num_bytes
 from vigil.serve.uploads import Uploads
 from vigil.serve.watchman import Watchman
 
@@ -149,6 +150,8 @@ def add_health(app: FastAPI, hub: Hub, watchman: Watchman) -> None:
 
     @app.get("/metrics")
     async def figures() -> Response:
+        hub.metrics.log_bytes.set(await asyncio.to_thread(num_bytes, hub.store.folder))
+        measure(hub)
         return Response(hub.metrics.text(), media_type="text/plain; version=0.0.4")
 
     @app.get("/v1/capabilities")
@@ -161,6 +164,7 @@ def add_health(app: FastAPI, hub: Hub, watchman: Watchman) -> None:
             "limits": hub.limits.shown(),
             "formats": {"frames": ["jpeg", "png", "webp"], "uploads": ["mp4", "mkv", "webm", "avi", "mpegts"]},
             "cameras": sorted(hub.cameras),
+            "recordings": False,
             "demo": {"upload_id": "demo", "clip": "/page/demo.mp4", "questions": demo_questions()},
         }
 

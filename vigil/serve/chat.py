@@ -113,8 +113,15 @@ class Work:
         runner = self._hub.runner
         tokens = runner.stream.text_tokens
         try:
-            for piece in complete(runner.model, self._conversation, self._outcome, self._cancelled, text_tokens=tokens):
-                runner.stepped(0.0)
+            said = complete(
+                runner.model,
+                self._conversation,
+                self._outcome,
+                self._cancelled,
+                text_tokens=tokens,
+                step=runner.side_door.step,
+            )
+            for piece in said:
                 put(piece)
             put(None)
         except BaseException as error:  # noqa: BLE001 - carried over to the request

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
@@ -19,14 +18,13 @@ from numpy.typing import NDArray
 from vigil.serve.limits import Limits
 from vigil.serve.pipe import MAX_CODEC, REPLY, REQUEST, Op, Status
 from vigil.serve.refusal import Refusal
+from vigil.stream._confine import child_command, child_environment
 
 PIPE_BYTES = 1 << 20
 RENEW_S = 6 * 3600.0
 RENEW_BYTES = 200 << 20
 RESTARTS = 5
 RESTARTS_WINDOW_S = 60.0
-KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "SYSTEMROOT")
-"""Of the environment; proxies and credentials are not among them."""
 
 Rgb = NDArray[np.uint8]
 
@@ -58,12 +56,10 @@ class Decoder:
         limits: Limits,
         *,
         wanted_px: int,
-        network: bool = False,
         on_restart: Callable[[str], None] = lambda cause: None,
     ) -> None:
         self._limits = limits
         self._wanted_px = wanted_px
-        self._network = network
         self._on_restart = on_restart
         self._process: Process | None = None
         self._deaths: deque[float] = deque(maxlen=RESTARTS)
@@ -105,23 +101,6 @@ class Decoder:
             raise Refusal("too_large" if status is Status.TOO_LARGE else "bad_image")
         return opened.duration_s, rgb
 
-    async def open_live(self, address: str, *, fps: float, open_s: float) -> Opened:
-        """Open a source set up by the operator; then frames come by themselves, see `live_frame`.
-
-        Raises:
-            DecoderGone: it cannot be reached, or did not answer in time.
-        """
-        status, opened, _ = await self._ask(Op.LIVE, address.encode(), fps=fps, within_s=open_s)
-        if status is not Status.OPENED:
-            raise DecoderGone
-        return opened
-
-    async def live_frame(self, within_s: float) -> Rgb | None:
-        """The next frame of a live source; None at its end. Raises: DecoderGone, also when none came in time."""
-        process = await self._running()
-        status, _, rgb = await self._within(within_s, self._read(process))
-        return rgb if status is Status.FRAME else None
-
     async def close(self) -> None:
         """End the child."""
         self._closed = True
@@ -130,13 +109,13 @@ class Decoder:
     # ---- inside ----------------------------------------------------------------------------------------------
 
     async def _ask(
-        self, op: Op, body: bytes, *, fps: float = 0.0, start_s: float = 0.0, within_s: float | None = None
+        self, op: Op, body: bytes, *, fps: float = 0.0, start_s: float = 0.0
     ) -> tuple[Status, Opened, Rgb | None]:
         process = await self._running()
         assert process.stdin is not None
         with suppress(ConnectionError):
             process.stdin.write(REQUEST.pack(op, len(body), fps, start_s) + body)
-        return await self._within(within_s or self._limits.decode_s, self._read(process))
+        return await self._within(self._limits.decode_s, self._read(process))
 
     async def _within(
         self, within_s: float, reading: asyncio.Future[tuple[Status, Opened, Rgb | None]] | object
@@ -188,11 +167,13 @@ class Decoder:
             raise DecoderGone
         if len(self._deaths) == RESTARTS and time.monotonic() - self._deaths[0] < RESTARTS_WINDOW_S:
             raise DecoderHopeless
-        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-        network = "network" if self._network else "none"
-        command = (sys.executable, "-P", "-m", "vigil.serve.decoder", str(self._wanted_px), network)
         self._process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=PIPE_BYTES, env={**kept, "OMP_NUM_THREADS": "1"}
+            *child_command("vigil.serve.decoder", str(self._wanted_px)),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            limit=PIPE_BYTES,
+            env=child_environment(),
         )
         self._started, self._start_bytes = time.monotonic(), 0
         return self._process

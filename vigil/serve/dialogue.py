@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from vigil.serve.answers import Answers, Turn
 from vigil.serve.events import event
 from vigil.serve.protocol import FrameRef
-from vigil.serve.runner import Ask, Report
+from vigil.serve.runner import Report
+from vigil.serve.voice import Ask
 from vigil.types import Done
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class Dialogue:
         source = None if about is None else live.source(about.source)
         turn = Turn(self.turns + 1, text, answer_by_s, live.log.now())
         after_frame = None if about is None else about.model_dump()
-        seq = live.record(event("input.text.accepted", turn=turn.number, text=text, after_frame=after_frame), by=by)
+        fields = {"turn": turn.number, "text": text, "after_frame": after_frame, "standing": answer_by_s is None}
+        seq = live.record(event("input.text.accepted", **fields), by=by)
         self.turns += 1
         if interrupts:
             self.give_up_all("interrupted")

@@ -23,6 +23,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -31,8 +32,8 @@ from vigil.errors import DataError, StorageError
 from vigil.serve.disk import Clock, Files, Guard, Health
 from vigil.serve.index import Index
 from vigil.serve.lines import Entry, Gap, Level
-from vigil.serve.recovery import is_unborn, repair, scan_session
-from vigil.serve.retention import drop_folder, expire_files, peek
+from vigil.serve.recovery import repair, scan_session
+from vigil.serve.retention import drop_folder, expire_files, is_open
 from vigil.serve.segments import Head, segment_numbers
 from vigil.serve.session_log import Appended, Recovered, SessionLog
 from vigil.serve.shelf import Shelves
@@ -148,7 +149,8 @@ class Store:
         recovered = []
         for name in self.ids():
             try:
-                if name not in self._logs and self._is_open(name):
+                folder = session_folder(self.folder, name)
+                if name not in self._logs and folder is not None and is_open(self._files, folder):
                     recovered.append(self.resume(name))
             except (StorageError, DataError) as error:
                 self.unreadable[name] = str(error)
@@ -179,6 +181,18 @@ class Store:
             self._logs[session_id] = log
             self._shelves.drop(session_id)
         return Recovered(log=log, interrupted=tuple(log.close_open_revisions()), damage=tuple(scan.damage))
+
+    def rest(self, session_id: str) -> None:
+        """Nobody writes to a session for now: its file is closed, and it leaves the memory until it is taken up."""
+        log = self._logs.get(session_id)
+        if log is None or log.head.level == "off":
+            return
+        with suppress(StorageError, TimeoutError):  # a full disk: it stays as it is
+            log.flush(5.0)
+            with self._lock:
+                if self._logs.get(session_id) is log:
+                    log.stop()
+                    self._shelves.put(self._logs.pop(session_id))
 
     def get(self, session_id: str) -> SessionLog | None:
         """A session to read, open or closed; None where there is none."""
@@ -257,9 +271,7 @@ class Store:
         """Sessions on disk that have been closed leave the memory, except for their age."""
         for name, log in list(self._logs.items()):
             if log.has_ended and log.head.level != "off":
-                age_s = log.now() - log.newest_t
-                self._shelves.put(name, newest_t=log.newest_t, age_s=age_s, keep_s=log.head.keep_s)
-                del self._logs[name]
+                self._shelves.put(self._logs.pop(name))
 
     def _shelve(self) -> None:
         """Note the age of every session that nobody writes to."""
@@ -267,6 +279,10 @@ class Store:
         for name in self.ids():
             if name not in self._logs and (folder := session_folder(self.folder, name)) is not None:
                 self._shelves.find(name, folder)
+
+    def watch_commits(self, on_commit: Callable[[float, int], None]) -> None:
+        """Call this from now on; see `on_commit`."""
+        self._writer.on_commit = on_commit
 
     # ---- the whole -------------------------------------------------------------------------------------------
 
@@ -312,14 +328,3 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def _is_open(self, name: str) -> bool:
-        """Also drops what a crash left of a session that had not begun."""
-        folder = session_folder(self.folder, name)
-        if folder is None:
-            return False
-        if is_unborn(folder):
-            drop_folder(self._files, folder)
-            return False
-        seen = peek(folder)
-        return seen is None or not seen.is_closed

@@ -20,7 +20,7 @@ DURABLE: dict[str, tuple[str, ...]] = {
     "source.lost": ("source", "cause", "attempt", "retry_in_s"),
     "source.ended": ("source", "cause", "last_ts"),
     "source.error": ("source", "code", "fatal"),
-    "input.text.accepted": ("turn", "text", "after_frame?"),
+    "input.text.accepted": ("turn", "text", "after_frame?", "standing?"),
     "input.text.unanswered": ("turn", "waited_s", "cause"),
     "input.frames.dropped": ("source", "first_ts", "last_ts", "count", "reason"),
     "input.frames.skipped": ("source", "first_ts", "last_ts", "count"),

@@ -7,12 +7,14 @@ from collections import Counter, OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from vigil.errors import SourceError
 from vigil.serve.children import Decoder, DecoderGone, DecoderHopeless, Rgb
 from vigil.serve.events import event, transient
 from vigil.serve.media import Camera, Reader, Upload
 from vigil.serve.protocol import FrameRef, SourceSpec
 from vigil.serve.refusal import Refusal
 from vigil.serve.sources import Queued, Source
+from vigil.stream.address import address_of
 
 if TYPE_CHECKING:
     from vigil.serve.live import By, Live
@@ -73,10 +75,13 @@ class Eye:
     def _reader(self, spec: SourceSpec, fps: float) -> Reader | None:
         hub = self._live.hub
         if spec.kind == "camera":
-            address = hub.cameras.get(spec.name or "")
+            try:
+                address = address_of(hub.cameras.get(spec.name or "", ""))
+            except SourceError as error:
+                raise Refusal("not_found") from error
             if address is None:
                 raise Refusal("not_found")
-            return Camera(address, hub.decoder(network=True), fps=fps)
+            return Camera(address, limits=hub.limits, fps=fps)
         if spec.kind == "upload":
             path = hub.uploads.path(spec.upload_id or "", self._live.owner)
             pace = 1.0 if spec.pace is None else spec.pace

@@ -75,6 +75,10 @@ class Limits:
     ticket_s: float = 60.0
     tickets: int = 1024
     drain_s: float = 30.0
+    step_s: float = 5.0
+    """A step of the model that takes longer, and 20 times longer than usual, will never end: the server gives up."""
+    start_s: float = 600.0
+    """For the first step of the model, before anybody is let in."""
     canary_s: float = 5.0
     """How old the newest model step may be for the server to count as ready."""
     ring_events: int = 4096

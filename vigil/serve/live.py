@@ -50,6 +50,8 @@ class Live:
         self.dialogue = Dialogue(self)
         self.commands = Commands(self)
         self.closing = False
+        self.over = asyncio.Event()
+        """It has ended, and its seat is free."""
         self.counts = {"text_in": 0, "text_out": 0, "silence": 0}
         self.busy_s = 0.0
         self.left_s: float | None = log.now()
@@ -102,7 +104,8 @@ class Live:
         await self.eye.stop()
         if self._seat is not None:
             self._seat.close()
-            await asyncio.to_thread(self._seat.join, SEATS_JOIN_S)
+            join_s = 0.0 if self.hub.runner.trouble(self.hub.limits.step_s) else SEATS_JOIN_S
+            await asyncio.to_thread(self._seat.join, join_s)
             await asyncio.sleep(0)
         self.dialogue.give_up_all("closed")
         self.eye.settle()
@@ -184,7 +187,8 @@ class Live:
         if isinstance(report.event, Ended) and not self.closing:
             metrics.worker_restarts.labels(cause="error").inc()
             self.dialogue.fault()
-            self.hub.spawn(self.hub.end(self, "error"))
+            is_own = self.hub.runner.engine.error is None  # else all sessions end, and the next process takes them up
+            self.hub.spawn(self.hub.end(self, "error", closed=is_own))
 
     @property
     def seat(self) -> Seat:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from vigil.serve.children import Decoder, DecoderGone, DecoderHopeless, Opened
+from vigil.errors import SourceError
+from vigil.serve.children import Decoder, DecoderGone, DecoderHopeless
 from vigil.serve.events import event
+from vigil.serve.limits import Limits
 from vigil.serve.refusal import Refusal
 from vigil.serve.sources import Source
+from vigil.stream.address import Address
+from vigil.stream.live import LiveConfig, LiveSource
+from vigil.stream.notices import Found, Notice, Outage, Return, Skipped
+from vigil.types import Frame
 
 if TYPE_CHECKING:
     from vigil.serve.live import Live
 
-OPEN_S = 15.0
-"""To reach a live source (5 s) and to get its first frame (10 s)."""
-FREEZE_S = 2.0
-"""Without a frame for this long, or for three frame intervals, a live source is frozen."""
-BACKOFF_S, BACKOFF_MAX_S, HEALTHY_S = 0.5, 30.0, 60.0
-MAX_ATTEMPT = 1000
+AHEAD = 4
+"""Frames and notices of a camera that may wait for the event loop."""
+JOIN_S = 5.0
 
 
 class Reader(Protocol):
@@ -76,70 +79,83 @@ class Upload:
 
 
 class Camera:
-    """Reads a live source; when it freezes or goes away, tries again for as long as the session lives."""
+    """Hands a live source of the operator on to the event loop; how it is lost and found again is its own business.
+
+    The source is read in a thread, which waits where the loop has not taken what came before.
+    """
 
     is_finite = False
 
-    def __init__(self, address: str, decoder: Decoder, *, fps: float) -> None:
-        self._address = address
-        self._decoder = decoder
-        self._fps = fps
-        self._attempt = 0
-        self._lost_s: float | None = None
-        """When it was lost; None before it was open for the first time."""
-        self._opened_s = 0.0
+    def __init__(self, address: Address, *, limits: Limits, fps: float) -> None:
+        config = LiveConfig(patience_s=None, stale_s=limits.stale_s)
+        self._frames = LiveSource(address, fps=fps, config=config)
+        self._frames.on_notice = self._put
+        self._items: asyncio.Queue[Frame | Notice | SourceError | None] = asyncio.Queue()
+        self._room = threading.Semaphore(AHEAD)
+        self._loop = asyncio.get_running_loop()
 
     async def run(self, source: Source, live: Live, look: Callable[[], None]) -> None:
         """See `Reader`."""
-        try:
-            while True:
-                cause = "refused"
-                with suppress(DecoderGone):
-                    opened = await self._decoder.open_live(self._address, fps=self._fps, open_s=OPEN_S)
-                    self._note_opened(source, live, opened)
-                    cause = await self._watch(source, live, look)
-                await self._wait(source, live, cause)
-        except DecoderHopeless:
-            live.record(event("source.error", source=source.number, code="decoder", fatal=True))
-            live.eye.finish(source, "decoder")
-        finally:
-            await self._decoder.close()
-
-    def _note_opened(self, source: Source, live: Live, what: Opened) -> None:
-        self._opened_s = live.log.now()
-        if self._lost_s is None:
-            live.record(source.opened(width=what.width, height=what.height, codec=what.codec))
-            return
-        source.stream_epoch += 1
-        gap = {"cause": "reconnect", "gap_s": round(self._opened_s - self._lost_s, 3)}
-        fields = {"source": source.number, "stream_epoch": source.stream_epoch, **gap}
-        live.record(event("source.discontinuity", **fields))
-
-    async def _watch(self, source: Source, live: Live, look: Callable[[], None]) -> str:
-        """Take frames until there are none; say why."""
-        within_s = max(FREEZE_S, 3 / self._fps)
+        thread = threading.Thread(target=self._read, name="vigil-camera", daemon=True)
+        thread.start()
         state = live.hub.metrics.source_state.labels(state="live")
-        state.inc()
+        is_live = False
         try:
-            while (image := await self._decoder.live_frame(within_s)) is not None:
-                live.input_s = now_s = live.log.now()
+            while (item := await self._items.get()) is not None:
+                self._room.release()
+                was_live, is_live = is_live, _is_live(item, before=is_live)
+                state.inc(is_live - was_live)
+                self._take(item, source, live, look)
+            if not source.is_ended:
+                live.eye.finish(source, "eof")
+        finally:
+            state.dec(is_live)
+            self._frames.close()
+            self._room.release(2 * AHEAD)  # more than the thread still has to say
+            await asyncio.to_thread(thread.join, JOIN_S)
+
+    def _read(self) -> None:
+        try:
+            for frame in self._frames:
+                self._put(frame)
+            self._put(None)
+        except SourceError as error:
+            self._put(error)
+            self._put(None)
+
+    def _put(self, item: Frame | Notice | SourceError | None) -> None:
+        """From the thread to the loop."""
+        self._room.acquire()
+        with suppress(RuntimeError):  # the loop is closed: the server is gone
+            self._loop.call_soon_threadsafe(self._items.put_nowait, item)
+
+    def _take(self, item: Frame | Notice | SourceError, source: Source, live: Live, look: Callable[[], None]) -> None:
+        now_s, number = live.log.now(), source.number
+        match item:
+            case Frame(image=image):
+                live.input_s = now_s
                 source.feed(round(now_s, 6), image, now_s)
                 live.lost(source)
                 look()
-        except DecoderGone:
-            return "frozen"
-        finally:
-            state.dec()
-            self._lost_s = live.log.now()
-        return "closed"
+            case Found(width=width, height=height, codec=codec):
+                live.record(source.opened(width=width, height=height, codec=codec))
+            case Outage(cause=cause, attempt=attempt, retry_in_s=retry_in_s):
+                live.record(event("source.lost", source=number, cause=cause, attempt=attempt, retry_in_s=retry_in_s))
+                live.hub.metrics.reconnects.inc()
+                if cause == "decoder":
+                    live.hub.metrics.decoder_restarts.labels(cause="died").inc()
+            case Return(cause=cause, gap_s=gap_s):
+                source.stream_epoch += 1
+                epoch = {"stream_epoch": source.stream_epoch, "cause": cause, "gap_s": gap_s}
+                live.record(event("source.discontinuity", source=number, **epoch))
+            case Skipped(count=count, reason=reason):
+                source.received += count
+                source.drop(reason, now_s, now_s, count=count)
+                live.lost(source)
+            case _:
+                live.record(event("source.error", source=number, code="decoder", fatal=True))
+                live.eye.finish(source, "decoder")
 
-    async def _wait(self, source: Source, live: Live, cause: str) -> None:
-        """Say that the source is lost, and wait longer each time, so that many do not come back at once."""
-        if self._lost_s is not None and self._lost_s - self._opened_s > HEALTHY_S:
-            self._attempt = 0
-        retry_in_s = round(random.uniform(0, min(BACKOFF_MAX_S, BACKOFF_S * 2**self._attempt)), 3)
-        self._attempt = min(self._attempt + 1, MAX_ATTEMPT)
-        lost = {"cause": cause, "attempt": self._attempt, "retry_in_s": retry_in_s}
-        live.record(event("source.lost", source=source.number, **lost))
-        live.hub.metrics.reconnects.inc()
-        await asyncio.sleep(retry_in_s)
+
+def _is_live(item: Frame | Notice | SourceError, *, before: bool) -> bool:
+    return isinstance(item, Frame | Found | Return) or (before and isinstance(item, Skipped))

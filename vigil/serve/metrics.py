@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from vigil.serve.sessions import Hub
 
 FAST_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SLOW_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
@@ -36,7 +39,7 @@ class Metrics:
         self.unanswered = counter("unanswered_total", "Questions that got no answer")
         self.silence_ratio = gauge("silence_ratio", "Share of decisions that were silence")
         self.kv = gauge("kv_bytes", "Memory reserved on the model", "ring", "kind")
-        self.log_commit = histogram("log_commit_seconds", "From event to durable")
+        self.log_commit = histogram("log_commit_seconds", "Writing a group of events and making it safe")
         self.log_bytes = gauge("log_bytes", "Size of the event log")
         self.disk_free = gauge("disk_free_bytes", "Free space where the log lies")
         self.send_stalls = counter("ws_send_stall_total", "Sockets closed because their reader stood still")
@@ -45,7 +48,9 @@ class Metrics:
         self.errors = counter("errors_total", "Errors sent to clients", "code")
         self.source_state = gauge("source_state", "Live sources by state", "state")
         self.reconnects = counter("source_reconnects_total", "Attempts to reach a live source again")
-        self.last_frame_age = gauge("source_last_frame_age_seconds", "Oldest of the live sources' newest frames")
+        self.last_frame_age = gauge(
+            "source_last_frame_age_seconds", "Age of the newest frame of the camera that has waited longest"
+        )
         self.decoder_restarts = counter("decode_child_restarts_total", "Decoder children that ended early", "cause")
         self.worker_restarts = counter("worker_restarts_total", "Model seats that failed", "cause")
         self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop is")
@@ -71,3 +76,15 @@ class Metrics:
     def text(self) -> bytes:
         """The figures in Prometheus' text form."""
         return generate_latest(self.registry)
+
+
+def measure(hub: Hub) -> None:
+    """Set what is only known by looking. Runs on the event loop; the size of the log is looked up elsewhere."""
+    ages_s = [
+        live.log.now() - source.newest_ts
+        for live in hub.active.values()
+        for source in live.sources.values()
+        if source.kind == "camera" and not source.is_ended
+    ]
+    hub.metrics.last_frame_age.set(max(ages_s, default=0.0))
+    hub.metrics.sessions.labels(state="live").set(len(hub.active))

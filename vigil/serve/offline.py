@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,11 +20,16 @@ from vigil.model.tokens import SILENCE, ControlIds, TextStream, Transcript
 from vigil.serve.children import Rgb
 from vigil.serve.refusal import Refusal
 from vigil.stream.feed import allowed_tokens, feed
-from vigil.stream.lanes import lanes_for
+from vigil.stream.lanes import FrameQueue, lanes_for
+from vigil.stream.memory import FrameMemory, TextMemory
 from vigil.stream.perceiver import Perceiver
 from vigil.stream.policy import Sampler
 from vigil.types import Frame
 
+PROMPT_TOKENS = 512
+"""Most tokens of a prompt in one pass of the weights."""
+Step = Callable[[], AbstractContextManager[None]]
+"""Entered around each use of the model."""
 Role = Literal["system", "user", "assistant"]
 
 
@@ -50,7 +56,13 @@ class Outcome:
 
 @torch.inference_mode()
 def complete(
-    model: VideoModel, conversation: Conversation, outcome: Outcome, cancelled: threading.Event, *, text_tokens: int
+    model: VideoModel,
+    conversation: Conversation,
+    outcome: Outcome,
+    cancelled: threading.Event,
+    *,
+    text_tokens: int,
+    step: Step = nullcontext,
 ) -> Iterator[str]:
     """Answer, piece by piece (whole characters only); blocks, so run it in a thread.
 
@@ -71,21 +83,50 @@ def complete(
     for index, ((time_s, image), place) in enumerate(zip(conversation.frames, places, strict=True)):
         if cancelled.is_set():
             return
-        perceived = perceiver.perceive(index, Frame(image, time_s))
-        at = torch.tensor([place], device=model.device)
-        frames.take(model.place_frames(perceived.projected, at), [place])
+        with step():
+            perceived = perceiver.perceive(index, Frame(image, time_s))
+            at = torch.tensor([place], device=model.device)
+            frames.take(model.place_frames(perceived.projected, at), [place])
+    num_rows = len(ids) if isinstance(frames, FrameQueue) else PROMPT_TOKENS
+    for start in range(0, len(ids), num_rows):
+        if cancelled.is_set():
+            return
+        with step():
+            logits_V = feed(model, ids[start : start + num_rows], start=start, text=text, frames=frames)
+    yield from _say(model, control, conversation, outcome, _Words(cancelled, step, len(ids), text, frames, logits_V))
+
+
+@dataclass(slots=True)
+class _Words:
+    """Where an answer stands: the prompt is in, and `logits_V` tell what comes next."""
+
+    cancelled: threading.Event
+    step: Step
+    position: int
+    text: TextMemory
+    frames: FrameMemory | FrameQueue
+    logits_V: torch.Tensor
+
+
+def _say(
+    model: VideoModel, control: ControlIds, conversation: Conversation, outcome: Outcome, at: _Words
+) -> Iterator[str]:
+    """Draw one token after the other until the answer ends."""
+    assert model.tokenizer is not None
     ends = {control.end_of_turn, *([control.silence] if model.tokenizer.has(SILENCE) else [])}
     allowed_V = allowed_tokens(model, *ends)
     sampler, words = Sampler(conversation.sampling), TextStream(model.tokenizer)
     said: list[int] = []
     deadline = time.monotonic() + conversation.max_s
-    while not cancelled.is_set():
+    while not at.cancelled.is_set():
         if len(said) >= conversation.max_tokens or time.monotonic() > deadline:
             outcome.finish = "length"
             return
-        start = len(ids) + len(said) - 1 if said else 0
-        logits_V = feed(model, [said[-1]] if said else ids, start=start, text=text, frames=frames)
-        token = sampler.pick(logits_V + allowed_V, said)
+        if said:
+            with at.step():
+                at.logits_V = feed(model, [said[-1]], start=at.position, text=at.text, frames=at.frames)
+            at.position += 1
+        token = sampler.pick(at.logits_V + allowed_V, said)
         if token in ends:
             return
         said.append(token)

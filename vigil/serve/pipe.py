@@ -9,7 +9,6 @@ REQUEST = struct.Struct(">BIdd")
 """op, bytes that follow, frames per second, start (s)."""
 REPLY = struct.Struct(">BHHdI")
 """status, width (px), height (px), time (s), bytes that follow."""
-MAX_ADDRESS = 4096
 MAX_CODEC = 64
 
 
@@ -22,8 +21,6 @@ class Op(IntEnum):
     """Open the file whose path follows; frames are asked for one by one."""
     NEXT = 3
     """The next frame of the file."""
-    LIVE = 4
-    """Open the address that follows; frames come by themselves."""
 
 
 class Status(IntEnum):
@@ -38,5 +35,3 @@ class Status(IntEnum):
     """Not an image or video that can be decoded."""
     TOO_LARGE = 4
     """Beyond the limits on sides, pixels or length."""
-    LOST = 5
-    """A source that was open went away, or could not be reached."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from vigil.errors import StorageError
 from vigil.serve.disk import Files, open_to_read, sync_folder
 from vigil.serve.lines import read_lines, seq_of
+from vigil.serve.recovery import is_unborn
 from vigil.serve.segments import read_head, segment_numbers, segment_path
 
 GONE = ".gone-"
@@ -62,6 +63,15 @@ def _peek(folder: Path) -> Peek | None:
             is_closed=is_closed,
         )
     return None
+
+
+def is_open(files: Files, folder: Path) -> bool:
+    """Whether a session was open when its process ended; what a crash left of one that had not begun is dropped."""
+    if is_unborn(folder):
+        drop_folder(files, folder)
+        return False
+    seen = peek(folder)
+    return seen is None or not seen.is_closed
 
 
 def expire_files(files: Files, folder: Path, *, now_t: float, keep_s: float | None) -> float | None:

@@ -8,49 +8,30 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from vigil.config import SamplingConfig, StreamConfig
+from vigil.config import StreamConfig
 from vigil.errors import CapacityError, ModelError
 from vigil.model.model import VideoModel
 from vigil.model.tokens import ControlIds
+from vigil.serve.pulse import SideDoor, WatchedEngine
 from vigil.serve.refusal import Refusal
+from vigil.serve.voice import Ask, Draw, TurnPolicy, Voice
 from vigil.stream.capacity import lane_bytes
-from vigil.stream.engine import Engine, EngineConfig
-from vigil.stream.policy import Sampler, SlotChoice
+from vigil.stream.engine import EngineConfig
 from vigil.stream.session import Session
 from vigil.types import Done, Ended, Event, Frame, Silence
 
 CANARY_SEATS = 1
 """Seats beyond those of clients, for the step that proves that the model is alive."""
+SIDE_SHARE = 0.25
+"""Part of the time that work beside live sessions may keep the model busy."""
 FRAME_TIMEOUT_S = 3600.0
 """The server has its own rules for frames that come too late; the engine drops none that it was given."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Voice:
-    """When a session speaks and how it draws its words; may change between two decisions."""
-
-    sensitivity: float | None = None
-    """Speak where P(silence) is below this; None: unless silence is the most likely token."""
-    min_gap_s: float = 0.0
-    revise: bool = True
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    max_tokens: int = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A question on its way to the model."""
-
-    text: str
-    answer_by_s: float | None
-    """Seconds in which an answer must begin; None: a standing question, silence is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,44 +57,6 @@ class Report:
     silences: int = 0
     busy_s: float = 0.0
     """Time from wanting the model to having its answer."""
-
-
-class TurnPolicy:
-    """The policy of a seat: `Voice`, plus what the open question allows."""
-
-    def __init__(self, voice: Voice) -> None:
-        self.voice = voice
-        self.quiet_until = 0.0
-        """On the monotonic clock."""
-        self.asked: deque[Ask] = deque()
-        """Questions that the session has not read yet."""
-        self._open = Ask("", None)
-
-    def read(self) -> None:
-        """The session reads the next question."""
-        if self.asked:
-            self._open = self.asked.popleft()
-
-    def speaks(self, slot: SlotChoice) -> bool:
-        """True to speak now."""
-        if slot.waited_s is None:
-            is_answered = self._open.answer_by_s is not None
-            if (is_answered and not self.voice.revise) or time.monotonic() < self.quiet_until:
-                return False
-        elif slot.has_seen and self._open.answer_by_s is not None and slot.waited_s >= self._open.answer_by_s:
-            return True
-        if self.voice.sensitivity is None:
-            return not slot.silence_is_best
-        return slot.p_silence < self.voice.sensitivity
-
-
-class Draw(Sampler):
-    """A sampler whose settings may change between two decisions."""
-
-    def reset(self, config: SamplingConfig) -> None:
-        """Draw by other settings; the same ones again change nothing."""
-        if config != self.config:
-            super().__init__(config)
 
 
 class Seat:
@@ -249,7 +192,9 @@ class Runner:
         self.name = name
         self.sha256 = sha256
         self.stream = replace(stream or StreamConfig(), stale_s=FRAME_TIMEOUT_S)
-        self.engine = Engine(model, EngineConfig(max_sessions=seats + CANARY_SEATS))
+        self.engine = WatchedEngine(model, EngineConfig(max_sessions=seats + CANARY_SEATS))
+        self.side_door = SideDoor(lambda: bool(self.engine.handles), share=SIDE_SHARE)
+        """For chat completions, which belong to no session."""
         room = self.engine.memory_bytes // max(1, lane_bytes(model, self.stream))
         self.seats = max(1, min(seats, room))
         """Sessions that have a place at the same time: what was asked for, or what fits into memory."""
@@ -278,26 +223,37 @@ class Runner:
         self.newest_step, self.step_s = time.monotonic(), step_s
         self.on_step(step_s)
 
+    def trouble(self, least_s: float) -> str | None:
+        """Why the model will never make a step again: one that takes too long, or an error of the engine's own."""
+        if self.engine.error is not None:
+            return f"the engine stopped with {type(self.engine.error).__name__}"
+        going_on_s, patience_s = self.engine.going_on_s, self.engine.patience_s(least_s)
+        return f"a step has taken more than {patience_s:.1f} s" if going_on_s > patience_s else None
+
     def canary(self, timeout_s: float) -> None:
         """Make the engine see a picture and decide.
 
         Raises:
             ModelError: it did not do so in time. CapacityError: there is no room for it.
         """
-        side, seen = self.model.config.vision.image_px, threading.Event()
+        side, over = self.model.config.vision.image_px, threading.Event()
+        decided: list[bool] = []
 
         def trace(kind: str, **fields: Any) -> None:
             if kind == "decide" and fields["vis"] >= 0:
                 self.stepped(time.monotonic() - started)
-                seen.set()
+                decided.append(True)
+                over.set()
 
         started = time.monotonic()
         config = replace(self.stream, memory_frames=1, text_tokens=64)
-        handle = self.engine.open(config=config, trace=trace, on_event=lambda event: None)
+        handle = self.engine.open(
+            config=config, trace=trace, on_event=lambda event: over.set() if isinstance(event, Ended) else None
+        )
         handle.push(Frame(np.zeros((side, side, 3), np.uint8), 0.0))
-        is_alive = seen.wait(timeout_s)
+        over.wait(timeout_s)
         handle.close()
-        if not is_alive:
+        if not decided:
             raise ModelError(f"the model made no step within {timeout_s:g} s. Restart the server.")
 
     def kv_bytes(self) -> dict[str, int]:

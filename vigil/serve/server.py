@@ -17,15 +17,18 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.http11 import Request
 
-from vigil.errors import OutputError
+from vigil.errors import ModelError, OutputError
 from vigil.serve.frames import HEADER
 from vigil.serve.gate import Gate
 from vigil.serve.limits import KIB, Limits
+from vigil.serve.runner import Runner
 
 ABORT_S = 1.0
 """How long a socket that is cut may take its last bytes."""
 TOO_LARGE_SLACK = 64 * KIB
 """A frame a little too large gets a typed error; a larger message ends the connection unread."""
+WATCH_S = 0.5
+"""How often the watchdog looks at the model."""
 GRACE_S = 1.5
 """After the drain, for sockets to close."""
 
@@ -127,7 +130,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def run(gate: Gate, listener: socket.socket, *, limits: Limits, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. A second signal skips the drain."""
+    """Serve until SIGTERM or SIGINT, then drain. A second signal skips the drain.
+
+    `on_ready` is called once the model has made a step.
+
+    Raises:
+        ModelError: the model made no first step, or will make no more; everybody has been told.
+    """
     server = make_server(gate, limits=limits)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -145,10 +154,31 @@ async def run(gate: Gate, listener: socket.socket, *, limits: Limits, on_ready: 
     serving: asyncio.Task[Any] = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
-    on_ready()
+    if serving.done():
+        await serving
+        return
+    watching = asyncio.create_task(watch(gate.hub.runner, limits, on_ready))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-    await gate.hub.drain(limits.drain_s)
+    await asyncio.wait((serving, stopping, watching), return_when=asyncio.FIRST_COMPLETED)
+    trouble = watching.exception() if watching.done() else None
+    await (gate.hub.fail() if trouble else gate.hub.drain(limits.drain_s))
     server.should_exit = True
     await serving
     stopping.cancel()
+    watching.cancel()
+    await asyncio.to_thread(gate.hub.store.close)
+    if trouble is not None:
+        raise trouble
+
+
+async def watch(runner: Runner, limits: Limits, on_ready: Callable[[], None]) -> None:
+    """Wait for the model's first step, then for one that never ends.
+
+    Raises:
+        ModelError: always; it says what happened.
+    """
+    await asyncio.to_thread(runner.canary, limits.start_s)
+    on_ready()
+    while (trouble := runner.trouble(limits.step_s)) is None:
+        await asyncio.sleep(WATCH_S)
+    raise ModelError(f"the model will not go on: {trouble}. Sessions are safe; start vigil serve again.")

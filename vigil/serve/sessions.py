@@ -18,11 +18,11 @@ from vigil.serve.limits import Limits
 from vigil.serve.live import By, Live
 from vigil.serve.metrics import Metrics
 from vigil.serve.protocol import SessionAttach, SessionOpen, SessionResume
-from vigil.serve.refusal import CLOSE_EXPIRED, CLOSE_FULL, CLOSE_NO_SESSION, CLOSE_NORMAL, Refusal
+from vigil.serve.refusal import CLOSE_EXPIRED, CLOSE_FULL, CLOSE_NO_SESSION, Refusal
 from vigil.serve.runner import Runner
 from vigil.serve.settings import Settings
 from vigil.serve.uploads import Uploads
-from vigil.serve.views import View
+from vigil.serve.views import View, show
 
 log = logging.getLogger("vigil.serve")
 RETRY_AFTER_S = 5.0
@@ -60,6 +60,7 @@ class Hub:
         self._locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         runner.on_step = metrics.step.observe
+        store.watch_commits(lambda seconds, num_events: metrics.log_commit.observe(seconds))
         for kind, size in runner.kv_bytes().items():
             metrics.kv.labels(ring="frames" if kind.startswith("vision") else "all", kind=kind).set(size)
 
@@ -73,7 +74,7 @@ class Hub:
         """
         session_id = self.keys.session_id(grant.token_id, message.client_id, message.open_id)
         async with self._lock(session_id):
-            live = self.active.get(session_id)
+            live = await self._current(session_id)
             if live is None:
                 known = await asyncio.to_thread(self.store.get, session_id)
                 live = await (self._create(message, grant, session_id) if known is None else self._revive(known))
@@ -90,14 +91,17 @@ class Hub:
         session_id = message.session_id
         self._check(self.keys.resume_token(session_id), message.resume_token)
         async with self._lock(session_id):
-            live, known = self.active.get(session_id), await self._known(session_id)
+            known = await self._known(session_id)
+            live = await self._current(session_id)
+            if live is None:
+                known = await self._known(session_id)
             applied = known.state.applied
             if message.client_id not in applied and len(applied) >= self.limits.client_ids:
                 raise Refusal("capacity")
             if live is None and known.state.closed is None:
                 live = await self._revive(known)
             if live is None:
-                self._show(known, view, message.after)
+                show(known, view, message.after, keys=self.keys, limits=self.limits)
                 return None
             view.controls, view.client_id = True, message.client_id
             live.join(view, after=message.after)
@@ -109,10 +113,17 @@ class Hub:
         self._check(self.keys.view_token(message.session_id), message.view_token)
         live, known = self.active.get(message.session_id), await self._known(message.session_id)
         if live is None:
-            self._show(known, view, message.after)
+            show(known, view, message.after, keys=self.keys, limits=self.limits)
         else:
             live.join(view, after=message.after)
         return live
+
+    async def _current(self, session_id: str) -> Live | None:
+        """A session that has a seat; one that is just giving it up is waited for."""
+        live = self.active.get(session_id)
+        if live is not None and live.closing:
+            await live.over.wait()
+        return self.active.get(session_id)
 
     def _check(self, right: str, given: str) -> None:
         if not same(given, right):
@@ -125,28 +136,6 @@ class Hub:
             self.metrics.resumes.labels(outcome="gone").inc()
             raise Refusal("gone", close=CLOSE_EXPIRED)
         return known
-
-    def _show(self, known: SessionLog, view: View, after: int) -> None:
-        """Send what a session has said, and close."""
-        keys = self.keys
-        view.say(
-            transient(
-                "session.ready",
-                session_id=known.id,
-                view_token=keys.view_token(known.id),
-                epoch=known.head.epoch,
-                t_mono=known.now(),
-                head=known.durable,
-                applied_cmd=0,
-                received={},
-                credit={},
-                limits=self.limits.shown(),
-                roles=["view"],
-                version=1,
-            )
-        )
-        view.follow(known, after=min(after, known.durable))
-        view.end(CLOSE_NORMAL, after=known.durable)
 
     async def _create(self, message: SessionOpen, grant: Grant, session_id: str) -> Live:
         if message.model not in (None, self.runner.name):
@@ -236,9 +225,15 @@ class Hub:
         """End a session, or with `closed` false only give up its seat."""
         if live.closing:
             return
-        await live.end(reason, by=by, drain_s=drain_s, closed=closed or self.store.folder is None)
+        is_last = closed or self.store.folder is None
+        await live.end(reason, by=by, drain_s=drain_s, closed=is_last)
         if self.active.pop(live.id, None) is not None:
             self._seats -= 1
+        live.over.set()
+        if not is_last:
+            async with self._lock(live.id):
+                if live.id not in self.active:
+                    await asyncio.to_thread(self.store.rest, live.id)
 
     async def delete(self, session_id: str, grant: Grant) -> None:
         """Remove everything that was kept of a session. Raises: Refusal: `not_found`, `forbidden`, `storage`."""
@@ -267,6 +262,18 @@ class Hub:
         for task in list(self._tasks):
             task.cancel()
 
+    async def fail(self) -> None:
+        """The model will never answer again: tell everybody, close what was being said, and give all seats up."""
+        self.is_draining = True
+        self.hurried.set()
+        self.metrics.worker_restarts.labels(cause="hung").inc()
+        for live in list(self.active.values()):
+            for view in live.views:
+                view.say(transient("server.going_away", deadline_s=0.0, reason="model"))
+            live.dialogue.fault()
+        ending = [self.end(live, "error", closed=False) for live in list(self.active.values())]
+        await asyncio.gather(*ending)
+
     def hurry(self) -> None:
         """Wait for no answer any more."""
         self.hurried.set()
@@ -278,14 +285,14 @@ class Hub:
         """Share of the seats that are taken."""
         return round(self._seats / self.runner.seats, 3)
 
-    def decoder(self, *, network: bool = False) -> Decoder:
+    def decoder(self) -> Decoder:
         """A child that decodes; it starts when it is first used."""
         wanted_px = 2 * self.runner.model.config.vision.image_px
 
         def restarted(cause: str) -> None:
             self.metrics.decoder_restarts.labels(cause=cause).inc()
 
-        return Decoder(self.limits, wanted_px=wanted_px, network=network, on_restart=restarted)
+        return Decoder(self.limits, wanted_px=wanted_px, on_restart=restarted)
 
     def complain(self, view: View | None, refusal: Refusal, *, cmd: int | None = None) -> None:
         """Tell a client what was not done, under a number that the server's own log has too."""

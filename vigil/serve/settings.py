@@ -9,7 +9,7 @@ from typing import Any
 from vigil.config import SamplingConfig
 from vigil.serve.limits import Limits
 from vigil.serve.protocol import Policy, Sampling, given
-from vigil.serve.runner import Voice
+from vigil.serve.voice import Voice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

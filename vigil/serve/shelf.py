@@ -10,6 +10,7 @@ from pathlib import Path
 from vigil.errors import DataError, StorageError
 from vigil.serve.disk import Clock, Files
 from vigil.serve.retention import expire_files, peek
+from vigil.serve.session_log import SessionLog
 
 
 @dataclass(slots=True)
@@ -38,9 +39,10 @@ class Shelves:
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._shelves))
 
-    def put(self, name: str, *, newest_t: float, age_s: float, keep_s: float | None) -> None:
-        """A session of this process has been closed."""
-        self._shelves[name] = Shelf(newest_t, self._clock.mono() - age_s, keep_s)
+    def put(self, log: SessionLog) -> None:
+        """A session of this process has been closed, or is left alone for now."""
+        newest_mono = self._clock.mono() - (log.now() - log.newest_t)
+        self._shelves[log.id] = Shelf(log.newest_t, newest_mono, log.head.keep_s, log.is_closed)
 
     def find(self, name: str, folder: Path) -> None:
         """A session of an earlier process; what cannot be read is left alone."""

@@ -80,6 +80,7 @@ class Socket:
         self._controls = Bucket(hub.limits.controls_per_s, hub.limits.control_burst)
         self._frames = Bucket(hub.limits.frames_per_s, hub.limits.frame_burst)
         self._counted: list[str] = []
+        self._open_by = 0.0
 
     async def run(self) -> None:
         """Until either side has had enough."""
@@ -129,9 +130,9 @@ class Socket:
                 while self._grant is None:
                     await self._guarded(self._identify)
             self._count(f"token {self._grant.token_id}", self._limits.sockets_per_token)
-            async with asyncio.timeout(self._limits.auth_s):
-                while not await self._guarded(self._begin):
-                    continue
+            self._open_by = asyncio.get_running_loop().time() + self._limits.auth_s
+            while not await self._guarded(self._begin):
+                continue
             while True:
                 await self._guarded(self._hear)
         except TimeoutError:
@@ -203,8 +204,9 @@ class Socket:
         self._view.say(transient("auth.ok", roles=sorted(self._grant.roles), expires_s=None))
 
     async def _begin(self) -> bool:
-        """The message that opens, resumes or attaches."""
-        message = await self._next()
+        """The message that opens, resumes or attaches; it must come in time, and what it asks for takes its own."""
+        async with asyncio.timeout_at(self._open_by):
+            message = await self._next()
         if isinstance(message, bytes):
             raise Refusal("bad_message", close=CLOSE_NOT_TALKING)
         self._permit(message)

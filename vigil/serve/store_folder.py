@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from vigil.errors import ConfigError, StorageError
@@ -47,6 +48,15 @@ def session_ids(folder: Path) -> list[str]:
     """All sessions that lie in a folder."""
     sessions = folder / "sessions"
     return sorted(path.name for path in sessions.iterdir() if _ID.fullmatch(path.name)) if sessions.is_dir() else []
+
+
+def num_bytes(folder: Path | None) -> int:
+    """What the events of all sessions take on disk."""
+    total = 0
+    for path in () if folder is None else (folder / "sessions").rglob("*.log"):
+        with suppress(FileNotFoundError):  # it has expired meanwhile
+            total += path.stat().st_size
+    return total
 
 
 def session_folder(folder: Path | None, name: str) -> Path | None:

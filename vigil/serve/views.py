@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import islice
 
+from vigil.serve.auth import SessionKeys
 from vigil.serve.durable import Entry, Gap, SessionLog
 from vigil.serve.events import transient
 from vigil.serve.limits import Limits
-from vigil.serve.refusal import CLOSE_SLOW, Refusal
+from vigil.serve.refusal import CLOSE_NORMAL, CLOSE_SLOW, Refusal
 
 SendText = Callable[[str], Awaitable[None]]
 YIELD_EVERY = 16
@@ -181,6 +182,28 @@ class View:
         """Called by the log's writer thread."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._wake.set)
+
+
+def show(known: SessionLog, view: View, after: int, *, keys: SessionKeys, limits: Limits) -> None:
+    """Send what a closed session has said, and close."""
+    view.say(
+        transient(
+            "session.ready",
+            session_id=known.id,
+            view_token=keys.view_token(known.id),
+            epoch=known.head.epoch,
+            t_mono=known.now(),
+            head=known.durable,
+            applied_cmd=0,
+            received={},
+            credit={},
+            limits=limits.shown(),
+            roles=["view"],
+            version=1,
+        )
+    )
+    view.follow(known, after=min(after, known.durable))
+    view.end(CLOSE_NORMAL, after=known.durable)
 
 
 class Bucket:

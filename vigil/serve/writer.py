@@ -46,7 +46,7 @@ class Writer:
         """
         self._config = config
         self._queue: queue.Queue[Item | None] = queue.Queue(config.queue_events)
-        self._on_commit = on_commit
+        self.on_commit = on_commit
         self._failed = ""
         """Why the thread takes no more events."""
         self.stopping = threading.Event()
@@ -125,8 +125,8 @@ class Writer:
             by_log.setdefault(item.log, []).append(item)
         for log, items in by_log.items():
             log.commit(items)
-        if self._on_commit is not None and group:
-            self._on_commit(time.monotonic() - started_s, len(group))
+        if self.on_commit is not None and group:
+            self.on_commit(time.monotonic() - started_s, len(group))
 
     def _empty(self, group: list[Item]) -> None:
         """Nobody may wait for ever for what this thread will not write any more."""

@@ -6,6 +6,7 @@ Letters in names: H height, W width, C colour channel (RGB).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -25,6 +26,12 @@ FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg"
 """Containers that are tried. Playlists, SDP and concatenations are not among them: they make the reader open more."""
 MAX_PIXELS = 4096 * 4096
 """Largest frame that is decoded; its RGB form takes 48 MiB."""
+MAX_FILE_BYTES = 2 << 30
+MAX_DURATION_S = 6 * 3600.0
+MAX_FPS = 120
+TS_PACKETS = 5
+TS_HEAD_BYTES = TS_PACKETS * 204
+"""So much of a file tells whether it is a transport stream."""
 MAX_BAD_PACKETS = 200
 """Damaged packets in a row after which the rest of a file is given up."""
 
@@ -33,27 +40,48 @@ def open_media(path: Path, name: str) -> Reel:
     """Open the first video stream of a file.
 
     Raises:
-        MediaError: it is no video, holds no video stream, or its frames are larger than `MAX_PIXELS`.
+        MediaError: it is no video, holds no video stream, or is beyond `MAX_FILE_BYTES`, `MAX_DURATION_S`, `MAX_FPS` or
+            `MAX_PIXELS`.
     """
     import av
 
+    num_bytes = path.stat().st_size
+    if num_bytes > MAX_FILE_BYTES:
+        raise MediaError(
+            f"{name} is too large: {num_bytes / 2**30:.2f} GiB, the limit is {MAX_FILE_BYTES / 2**30:g}. Cut it first."
+        )
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     try:
         container = av.open(f"file:{path.absolute()}", mode="r", options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError) as error:
         raise MediaError(_why_not_opened(path, name)) from error
     try:
-        stream = _video_stream(container, name)
+        stream = video_stream(container, name)
+        duration_s = _duration_s(container, stream)
+        _check_length(name, duration_s, stream.average_rate)
     except BaseException:
         container.close()
         raise
-    reel = Reel(pictures=iter(()), duration_s=_duration_s(container, stream), close=container.close)
+    reel = Reel(pictures=iter(()), duration_s=duration_s, close=container.close)
     reel.pictures = _Decoder(container, stream, name).pictures(reel, cut_short=is_cut_short(path))
     return reel
 
 
-def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    """Find the first video stream that is not a cover picture, and set the limits of its decoder."""
+def _check_length(name: str, duration_s: float | None, fps: Fraction | None) -> None:
+    if duration_s is not None and duration_s > MAX_DURATION_S:
+        hours = f"{duration_s / 3600:.1f} h, the limit is {MAX_DURATION_S / 3600:g} h"
+        raise MediaError(f"{name} is too long: {hours}. Cut it into parts.")
+    if fps is not None and fps > MAX_FPS:
+        rate = f"{float(fps):g} frames per second, the limit is {MAX_FPS}"
+        raise MediaError(f"{name} has {rate}. Convert it to fewer.")
+
+
+def video_stream(container: InputContainer, name: str) -> VideoStream:
+    """Find the first video stream that is not a cover picture, and set the limits of its decoder.
+
+    Raises:
+        MediaError: there is none, its codec is not available, or its frames are larger than `MAX_PIXELS`.
+    """
     streams = [s for s in container.streams.video if "attached_pic" not in str(s.disposition)]
     if not streams:
         raise MediaError(f"{name} has no video stream, only sound or data. Give a file with pictures.")
@@ -69,13 +97,71 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
     return stream
 
 
-class _Decoder:
-    """Reads one stream from front to back and keeps count of what is damaged."""
+class Tolerant:
+    """Reads one stream packet by packet, steps over what is damaged, and keeps count of it."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, name: str) -> None:
-        self.container, self.stream, self.name = container, stream, name
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self.container, self.stream = container, stream
         self.num_bad = 0
         self.num_bad_in_a_row = 0
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Yield every frame that can be decoded; the last packet brings what the decoder still holds.
+
+        Raises:
+            av.FFmpegError: the container fails, for another reason than damage; what the decoder holds comes first.
+        """
+        import av
+
+        try:
+            for packet in self.packets():
+                yield from self._decoded(packet)
+        except av.FFmpegError:
+            yield from self._decoded(None)
+            raise
+
+    def packets(self) -> Iterator[av.Packet[VideoStream]]:
+        """Yield the packets, until the end or until `MAX_BAD_PACKETS` in a row were damaged."""
+        import av
+
+        packets = self.container.demux(self.stream)
+        while self.num_bad_in_a_row <= MAX_BAD_PACKETS:
+            try:
+                packet = next(packets, None)
+            except av.error.InvalidDataError:
+                self.count_bad()
+                packets = self.container.demux(self.stream)  # a generator that raised is finished
+                continue
+            if packet is None:
+                return
+            yield packet
+
+    def _decoded(self, packet: av.Packet[VideoStream] | None) -> list[av.VideoFrame]:
+        import av
+
+        assert self.stream.codec_context is not None
+        try:
+            frames = self.stream.codec_context.decode(packet)
+        except av.FFmpegError:
+            if packet is not None:
+                self.count_bad()
+            return []
+        if frames:
+            self.num_bad_in_a_row = 0
+        return frames
+
+    def count_bad(self) -> None:
+        """One more packet, or one more place, is damaged."""
+        self.num_bad += 1
+        self.num_bad_in_a_row += 1
+
+
+class _Decoder(Tolerant):
+    """Reads the stream of a file from front to back, as pictures."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, name: str) -> None:
+        super().__init__(container, stream)
+        self.name = name
 
     def pictures(self, reel: Reel, *, cut_short: bool) -> Iterator[Picture]:
         """Yield every frame with its presentation time; a frame without one follows the frame before it.
@@ -86,15 +172,28 @@ class _Decoder:
         """
         first_s = last_s = None
         step_s = float(1 / (self.stream.average_rate or 25))
-        for frame in self._frames():
+        for frame in self._until_it_fails():
             time_s = frame.time if frame.pts is not None else (0.0 if last_s is None else last_s + step_s)
             first_s = time_s if first_s is None else first_s
+            if time_s - first_s > MAX_DURATION_S:
+                reel.warnings.append(f"{self.name} goes on after {MAX_DURATION_S / 3600:g} h; the rest is left out.")
+                return
             last_s = time_s
             yield time_s, partial(upright_rgb, frame)
         if first_s is None or last_s is None:
             damage = f"{self.num_bad} damaged packets"
             raise MediaError(f"{self.name} holds no frame that can be decoded ({damage}). Save or convert it again.")
         self._note_damage(reel, last_s - first_s + step_s, cut_short)
+
+    def _until_it_fails(self) -> Iterator[av.VideoFrame]:
+        import av
+
+        try:
+            yield from self.frames()
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise SourceLost(f"{self.name} can no longer be read. Check its disk, and start again.") from error
+            self.count_bad()
 
     def _note_damage(self, reel: Reel, decoded_s: float, cut_short: bool) -> None:
         whole_s = reel.duration_s or 0.0
@@ -106,44 +205,6 @@ class _Decoder:
             reel.warnings.append(f"{self.name} has no frame that can be decoded in its last {missing_s:.1f} s.")
         if self.num_bad > cut_short:  # a cut spoils the last packet by itself
             reel.warnings.append(f"{self.name} is damaged: {self.num_bad} of its packets could not be decoded.")
-
-    def _frames(self) -> Iterator[av.VideoFrame]:
-        """Decode packet by packet and step over damaged ones; the last packet brings what the decoder still holds."""
-        import av
-
-        for packet in self._packets():
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                self._count_bad()
-                continue
-            if frames:
-                self.num_bad_in_a_row = 0
-            yield from frames
-
-    def _packets(self) -> Iterator[av.Packet[VideoStream]]:
-        import av
-
-        packets = self.container.demux(self.stream)
-        while self.num_bad_in_a_row <= MAX_BAD_PACKETS:
-            try:
-                packet = next(packets, None)
-            except av.error.InvalidDataError:
-                self._count_bad()
-                packets = self.container.demux(self.stream)  # a generator that raised is finished
-                continue
-            except av.FFmpegError as error:
-                if isinstance(error, OSError):
-                    raise SourceLost(f"{self.name} can no longer be read. Check its disk, and start again.") from error
-                self._count_bad()
-                return
-            if packet is None:
-                return
-            yield packet
-
-    def _count_bad(self) -> None:
-        self.num_bad += 1
-        self.num_bad_in_a_row += 1
 
 
 def upright_rgb(frame: av.VideoFrame) -> Rgb:
@@ -181,17 +242,32 @@ def _why_not_opened(path: Path, name: str) -> str:
 
 
 def is_cut_short(path: Path) -> bool:
-    """Tell from the sizes that a container states whether the file ends before they do (mp4, Matroska, AVI)."""
+    """Tell from the sizes that a container states whether the file ends before they do; MPEG-TS, mp4, Matroska, AVI."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(12)
+        head = file.read(TS_HEAD_BYTES)
         if head[4:8] == b"ftyp":
             ends = _mp4_ends(file, size)
         elif head[:4] == b"\x1aE\xdf\xa3":
             ends = _matroska_ends(file, size)
+        elif head[:4] == b"RIFF":
+            ends = iter([8 + int.from_bytes(head[4:8], "little")])
         else:
-            ends = iter([8 + int.from_bytes(head[4:8], "little")] if head[:4] == b"RIFF" else [])
+            packet_bytes = _ts_packet_bytes(head)
+            ends = iter([-(-size // packet_bytes) * packet_bytes] if packet_bytes else [])
         return any(end > size for end in ends)
+
+
+def _ts_packet_bytes(head: bytes) -> int | None:
+    """Size of the packets of an MPEG transport stream, which begin with the same byte each; None for another file.
+
+    188 bytes, with a time in front 192 (Blu-ray), or with a check sum behind 204.
+    """
+    for packet_bytes, first in ((188, 0), (192, 4), (204, 0)):
+        marks = head[first::packet_bytes][:TS_PACKETS]
+        if len(marks) == TS_PACKETS and set(marks) == {0x47}:
+            return packet_bytes
+    return None
 
 
 def _mp4_ends(file: BinaryIO, size: int) -> Iterator[int]:

@@ -14,7 +14,7 @@ round of both by hand.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -31,7 +31,6 @@ from vigil.stream.journal import Question
 from vigil.stream.perceiver import Glance, perceive_together
 from vigil.stream.session import Session
 from vigil.stream.source import Source
-from vigil.types import Frame
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,12 +130,13 @@ class Engine:
         Arguments and errors as in `open`; the session has the name of the source.
         """
         session = Session(self.model, config=config, **settings)
-        return self._add(session, iter(source), speed, questions, name=source.name, on_event=on_event)
+        speed = None if source.is_live else speed
+        return self._add(session, source, speed, questions, name=source.name, on_event=on_event)
 
     def _add(
         self,
         session: Session,
-        frames: Iterator[Frame] | None,
+        source: Source | None,
         speed: Speed | None,
         questions: Iterable[Question],
         **outside: Any,
@@ -144,11 +144,14 @@ class Engine:
         wanted = lane_bytes(self.model, session.config)
         session.mailbox = Mailbox(Bell(self._ring))
         session.mailbox.letters.extend(questions)
+        frames = None if source is None else iter(source)
         inbox: VirtualInbox | WallInbox
         if speed is None:
             inbox = WallInbox(session.mailbox, frames, None, config=session.config)
         else:
             inbox = VirtualInbox(session.mailbox, frames, None, config=session.config, speed=speed)
+        if source is not None:
+            source.on_notice = inbox.note
         with self._bell:
             self._admit(wanted)
             handle = Handle(session, inbox, reserved_bytes=wanted, room=self.config.waiting_events, **outside)

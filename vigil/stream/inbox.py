@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from vigil.stream.journal import Dropped, Moment, Question, Totals
+from vigil.stream.notices import Notice, Outage, Return, Skipped
 from vigil.stream.perceiver import Perceived, Perceiver
 from vigil.types import Frame
 
@@ -27,7 +28,8 @@ JOIN_S = 1.0
 """How long the end of a stream waits for its workers; one that hangs in a source ends with the process."""
 PERCEIVER, CAPTURE = "vigil-perceiver", "vigil-capture"
 
-Item = Perceived | Question | Dropped | Signal
+Letter = Question | Dropped | Outage | Return | Literal["interrupt", "close"]
+Item = Perceived | Letter | Signal
 
 
 class Inbox(Protocol):
@@ -53,9 +55,9 @@ class Mailbox:
 
     def __init__(self, changed: threading.Condition | None = None) -> None:
         self.changed = changed or threading.Condition()
-        self.letters: deque[Question | Literal["interrupt", "close"]] = deque()
+        self.letters: deque[Letter] = deque()
 
-    def put(self, letter: Question | Literal["interrupt", "close"]) -> None:
+    def put(self, letter: Letter) -> None:
         """Leave a letter and wake whoever waits."""
         with self.changed:
             self.letters.append(letter)
@@ -144,6 +146,19 @@ class BaseInbox:
             self._waiting.append(Arrived(index, frame, self._arrives_at(frame)))
             self._changed.notify_all()
             return index
+
+    def note(self, notice: Notice) -> None:
+        """Take in what a live source says besides its frames; those that it skipped count as received and dropped."""
+        with self._changed:
+            if isinstance(notice, Skipped):
+                first, self._num_arrived = self._num_arrived, self._num_arrived + notice.count
+                self.totals.received += notice.count
+                self.totals.dropped += notice.count
+                indices = tuple(range(first, self._num_arrived))
+                self._letters.append(Dropped(indices, notice.first_s, notice.last_s, notice.reason))
+            elif isinstance(notice, Outage | Return):
+                self._letters.append(notice)
+            self._changed.notify_all()
 
     def _arrives_at(self, frame: Frame) -> float:
         """What the run clock says of a frame that comes in now."""
@@ -239,7 +254,7 @@ class BaseInbox:
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._start
 
-    def _open_letters(self) -> Question | Signal | None:
+    def _open_letters(self) -> Letter | None:
         """The first letter that is due at once; questions with a time are put aside until then."""
         while self._letters:
             letter = self._letters.popleft()

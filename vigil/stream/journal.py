@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from vigil.stream.notices import Outage, Return
 from vigil.types import (
     Asked,
+    Back,
     Done,
     DropReason,
     Ended,
@@ -15,6 +17,7 @@ from vigil.types import (
     Finish,
     FramesDropped,
     Interrupted,
+    Lost,
     Revise,
     Say,
     Silence,
@@ -150,6 +153,16 @@ class Journal:
     def dropped(self, now: Moment, first_s: float, last_s: float, count: int, reason: DropReason) -> list[Event]:
         """A run of frames was lost."""
         return [self._make(FramesDropped, now, first_s=first_s, last_s=last_s, count=count, reason=reason)]
+
+    def source_changed(self, now: Moment, notice: Outage | Return) -> list[Event]:
+        """A live source was lost, or is back; a run of silence ends here."""
+        events = self._flush(now)
+        match notice:
+            case Outage(cause=cause, attempt=attempt, retry_in_s=retry_in_s):
+                events.append(self._make(Lost, now, cause=cause, attempt=attempt, retry_in_s=retry_in_s))
+            case Return(epoch=epoch, cause=back, gap_s=gap_s):
+                events.append(self._make(Back, now, epoch=epoch, cause=back, gap_s=gap_s))
+        return events
 
     def ended(self, now: Moment, reason: EndReason, totals: Totals) -> list[Event]:
         """The last event."""

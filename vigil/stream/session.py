@@ -21,6 +21,7 @@ from vigil.stream.inbox import Item, Mailbox
 from vigil.stream.journal import Dropped, Journal, Moment, Question, Totals
 from vigil.stream.lanes import lanes_for
 from vigil.stream.memory import turner_of
+from vigil.stream.notices import Outage, Return
 from vigil.stream.perceiver import Perceived
 from vigil.stream.policy import Greedy, Policy, Sampler, SlotChoice, weigh
 from vigil.stream.text_lane import Ledger, make_room
@@ -129,7 +130,8 @@ class Session:
         Args:
             source: a path, a folder of images, a `Source`, or any iterable of (image, seconds).
             speed: on the virtual clock, how many seconds of video pass in one second; "max" never sleeps.
-            live: use the wall clock: frames come when they come, and late ones are dropped and counted.
+            live: use the wall clock: frames come when they come, and late ones are dropped and counted. A live source
+                has no other clock.
 
         Raises:
             SourceError, MediaError: the source cannot be opened or decoded.
@@ -188,6 +190,8 @@ class Session:
                 return (yield from self._hear(item, now))
             case Dropped():
                 return self.lose(item, now)
+            case Outage() | Return():
+                return self._journal.source_changed(now, item)
             case "interrupt":
                 return self.stop_speaking(now)
             case _:

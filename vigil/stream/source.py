@@ -1,4 +1,4 @@
-"""Video in: files, folders of images and your own pictures become frames with true time stamps, at a chosen rate.
+"""Video in: files, folders of images, live sources and your own pictures become frames with true times, sampled.
 
     with open_source("kitchen.mp4", fps=2.0) as source:
         for frame in source:
@@ -10,10 +10,9 @@ Everything is lazy: a frame is decoded when it is asked for, and none is kept.
 from __future__ import annotations
 
 import math
-import re
 import stat
 import unicodedata
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -24,15 +23,18 @@ from numpy.typing import NDArray
 
 from vigil.errors import ConfigError, MediaError, ShapeError, SourceError
 from vigil.stream._reel import Picture, Reel, Rgb, sample
+from vigil.stream.address import address_of
+from vigil.stream.notices import Notice
 from vigil.types import Frame
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from vigil.stream.live import LiveConfig
+
 RawImage: TypeAlias = "NDArray[np.uint8] | Image.Image"
 SourceSpec: TypeAlias = "str | Path | Source | Iterable[tuple[RawImage, float]]"
 
-_LIVE = re.compile(r"([a-z][a-z0-9+.-]*)://|[0-9]+$|/dev/", re.IGNORECASE)
 _KEPT_FORMATS = "\u200c\u200d"  # joiners: without them some scripts and emoji fall apart
 
 
@@ -57,10 +59,16 @@ class Source:
     short: ..."; it is complete when the last frame has been read.
     """
 
+    is_live = False
+    """Frames come when they come, and it may freeze, break and come back."""
+    on_notice: Callable[[Notice], None]
+    """Called with what a live source says besides its frames; set it before the first frame is asked for."""
+
     def __init__(self, name: str, reel: Reel, *, fps: float) -> None:
         self.name = name
         self.fps = fps
         self.duration_s = reel.duration_s
+        self.on_notice = lambda notice: None
         self.warnings = reel.warnings
         self._reel = reel
         self._is_closed = False
@@ -77,6 +85,10 @@ class Source:
 
     def __iter__(self) -> Iterator[Frame]:
         return self._frames
+
+    def read_at(self, fps: float) -> None:
+        """Sample at another rate (Hz); before the first frame is asked for."""
+        self.fps = fps
 
     def __enter__(self) -> Self:
         return self
@@ -96,15 +108,18 @@ class Source:
         self._reel.close()
 
 
-def open_source(spec: SourceSpec, *, fps: float) -> Source:
-    """Open a video file, an image, a folder of images, or any iterable of (image, seconds), read at `fps` (Hz).
+def open_source(spec: SourceSpec, *, fps: float, live: LiveConfig | None = None) -> Source:
+    """Open a file, a folder of images, a live source, or any iterable of (image, seconds), read at `fps` (Hz).
 
-    An image of an iterable is a uint8 RGB array [H, W, 3] or a Pillow image. Sampling: for each k the first picture at
-    or after k / fps seconds, with the time that the source gave it. A `Source` is returned as it is.
+    A live source is a camera (`camera:0`, `/dev/video0`), the screen (`screen:`), or an address that begins with
+    rtsp://, rtsps://, http:// or https://; this waits for its first picture, and `live` says how patient it is. An
+    image of an iterable is a uint8 RGB array [H, W, 3] or a Pillow image. Sampling: for each k the first picture at or
+    after k / fps seconds, with the time that the source gave it. A `Source` is returned as it is.
 
     Raises:
         ConfigError: `fps` is not a finite number above 0.
-        SourceError: there is no such file, it may not be read, it is a folder without images, or a live source.
+        SourceError: there is no such file, it may not be read, it is a folder without images, or a live source that
+            cannot be reached or may not be opened.
         MediaError: it was opened, but holds nothing that can be decoded.
     """
     if not (math.isfinite(fps) and fps > 0):
@@ -114,6 +129,11 @@ def open_source(spec: SourceSpec, *, fps: float) -> Source:
     if spec == "":
         raise SourceError("the source's name is empty. Give a file or a folder of images.")
     if isinstance(spec, (str, Path)):
+        address = address_of(spec)
+        if address is not None:
+            from vigil.stream.live import LiveSource
+
+            return LiveSource(address, fps=fps, config=live).open()
         path = Path(spec)
         name = printable(path.name or str(path))
         return Source(name, _open_path(spec, path, name, fps), fps=fps)
@@ -126,9 +146,9 @@ def _open_path(spec: str | Path, path: Path, name: str, fps: float) -> Reel:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
-        raise SourceError(_why_missing(str(spec))) from error
+        raise SourceError(f"{printable(str(spec))} does not exist or cannot be reached. Check the path.") from error
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise SourceError(f"{name} is not a file or a folder. Cameras and pipes are not supported in this version.")
+        raise SourceError(f"{name} is not a file or a folder. Cameras are /dev/video*; pipes are not opened.")
     try:
         if stat.S_ISDIR(mode):
             return _images.open_folder(path, name, fps)
@@ -138,15 +158,6 @@ def _open_path(spec: str | Path, path: Path, name: str, fps: float) -> Reel:
     if path.suffix.lower() in _images.FORMATS:
         return _images.open_image(path, name)
     return _media.open_media(path, name)
-
-
-def _why_missing(spec: str) -> str:
-    """Say why there is nothing to open; of an address only its kind is shown, since it may hold a password."""
-    live = _LIVE.match(spec)
-    if not live:
-        return f"{printable(spec)} does not exist or cannot be reached. Check the path."
-    kind = f"{live[1].lower()}:// addresses" if live[1] else "cameras"
-    return f"{kind} are not supported in this version. Give a video file or a folder of images."
 
 
 def _given(items: Iterable[tuple[RawImage, float]]) -> Iterator[Picture]:

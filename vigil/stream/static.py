@@ -47,20 +47,20 @@ class StaticStep(TextReader):
     """
 
     @torch.inference_mode()
-    def __init__(self, model: VideoModel, text: TextMemory, frames: FrameMemory) -> None:
-        """Both lanes must hold something, and frames be stored plainly.
+    def __init__(self, model: VideoModel, text: TextMemory, frames: FrameMemory | None) -> None:
+        """Both lanes must hold something, and frames be stored plainly. The decoder-only twin has no lane of frames.
 
         What does not count in the lanes is set to zero: a mask weighs it with 0, and 0 times NaN would be NaN.
         """
         assert len(text), "a step follows a prompt"
-        assert len(frames), "a step follows a frame"
+        assert frames is None or len(frames), "a step follows a frame"
         self._model, self._text, self._frames = model, text, frames
-        self._text_lanes, self._frame_lanes = text.buffers(), frames.buffers()
+        self._text_lanes, self._frame_lanes = text.buffers(), [] if frames is None else frames.buffers()
         device = model.device
         self._numbers = torch.zeros(5, dtype=torch.long, device=device)
         self._text_S = torch.arange(self._text_lanes[0][0].shape[1], device=device)
-        self._frames_S = torch.arange(self._frame_lanes[0][0].shape[1], device=device)
-        start, stop = frames.span
+        self._frames_S = torch.arange(self._frame_lanes[0][0].shape[1] if frames else 0, device=device)
+        start, stop = self._span
         for keys, values in self._text_lanes:
             keys[:, len(text) :], values[:, len(text) :] = 0, 0
         for keys, values in self._frame_lanes:
@@ -72,9 +72,13 @@ class StaticStep(TextReader):
         if device.type == "cuda":
             self._capture()
 
+    @property
+    def _span(self) -> tuple[int, int]:
+        return (0, 0) if self._frames is None else self._frames.span
+
     def fits(self) -> bool:
         """The lanes still lie where they lay."""
-        lanes = [*self._text.buffers(), *self._frames.buffers()]
+        lanes = [*self._text.buffers(), *([] if self._frames is None else self._frames.buffers())]
         mine = [*self._text_lanes, *self._frame_lanes]
         return all(k.data_ptr() == mk.data_ptr() for (k, _), (mk, _) in zip(lanes, mine, strict=True))
 
@@ -108,7 +112,7 @@ class StaticStep(TextReader):
 
     def _set(self, token: int, position: int) -> None:
         """Tell the device where it stands; one copy, and nothing is waited for."""
-        numbers = torch.tensor([token, position, len(self._text), *self._frames.span])
+        numbers = torch.tensor([token, position, len(self._text), *self._span])
         self._numbers.copy_(numbers, non_blocking=True)
 
     def _run(self) -> Tensor:
@@ -128,5 +132,6 @@ class StaticStep(TextReader):
                 self._run()
         torch.cuda.current_stream().wait_stream(beside)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # the perception thread may allocate meanwhile
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._logits_V = self._run()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vigil.config import StreamConfig
-from vigil.errors import ModelError
+from vigil.errors import ModelError, SourceError, VigilError
 from vigil.model.model import VideoModel
 from vigil.model.tokens import SILENCE, ControlIds, Transcript
 from vigil.stream.clock import VirtualInbox, WallInbox
@@ -46,7 +46,7 @@ def watch(
     """Watch a source and yield typed events as they happen.
 
     Args:
-        source: a path, a folder of images, or any iterable of (image, seconds).
+        source: a path, a folder of images, a live address, or any iterable of (image, seconds).
         ask: a question at 0 s, or several, each alone or as (seconds, text).
         model: a loaded model, or a name for `vigil.load`.
         fps: frames read per second of video (Hz).
@@ -124,19 +124,26 @@ def drive(session: Session, source: SourceSpec, *, speed: Speed = 1.0, live: boo
     opened = open_source(source, fps=session.config.fps)
     perceiver = Perceiver(session.model)
     inbox: Inbox
-    if live:
+    if live or opened.is_live:
         inbox = WallInbox(session.mailbox, iter(opened), perceiver, config=session.config)
+        opened.on_notice = inbox.note
     else:
         inbox = VirtualInbox(session.mailbox, iter(opened), perceiver, config=session.config, speed=speed)
     return _run(session, opened, inbox)
 
 
 def _run(session: Session, source: Source, inbox: Inbox) -> Iterator[Event]:
-    with source, inbox:
+    """Run a session to its end. A source that is lost for good, or fails, is raised after the totals."""
+    reason: EndReason = "eof"
+    failed: VigilError | None = None
+    with inbox, source:  # the source ends first, so that no thread waits for it
         yield from session.open(inbox.now())
-        reason: EndReason = "eof"
         while True:
-            item, now = inbox.next(session.due_s)
+            try:
+                item, now = inbox.next(session.due_s)
+            except VigilError as error:
+                reason, failed, now = "error", error, inbox.now()
+                break
             if item in ("end", "close"):
                 reason = "eof" if item == "end" else "closed"
                 break
@@ -144,6 +151,8 @@ def _run(session: Session, source: Source, inbox: Inbox) -> Iterator[Event]:
         for dropped in inbox.settle():
             yield from session.lose(dropped, now)
         yield from session.end(now, reason, inbox.totals)
+    if failed is not None:
+        raise failed
 
 
 @torch.inference_mode()
@@ -196,9 +205,9 @@ def fitting_fps(duration_s: float | None, config: StreamConfig) -> float:
 def _perceive_all(model: VideoModel, source: SourceSpec, config: StreamConfig) -> list[Perceived]:
     opened = open_source(source, fps=config.fps)
     fps = fitting_fps(opened.duration_s, config)
-    if fps < config.fps and not isinstance(source, Source):
-        opened.close()
-        opened = open_source(source, fps=fps)
     perceiver = Perceiver(model)
     with opened:
+        if opened.is_live:
+            raise SourceError(f"{opened.name} has no end, and this answer comes after it. Watch it, and ask there.")
+        opened.read_at(min(fps, opened.fps))
         return [perceiver.perceive(index, frame) for index, frame in enumerate(opened)]

@@ -1,5 +1,6 @@
 /** The page: which source is watched, what is asked, and what is shown of it. */
 import { Capture, camera, clip, file, screen } from "./capture.js";
+import { HOME } from "./client.js";
 import { eventLines, save, subtitles } from "./exports.js";
 import { Story } from "./story.js";
 import { Vigil } from "./vigil.js";
@@ -109,7 +110,7 @@ async function watchFile(chosen) {
   } catch {
     problem("This browser cannot play the file. Sending it to the server …");
     const headers = { authorization: `Bearer ${token}` };
-    const reply = await fetch("/v1/uploads", { method: "PUT", headers, body: chosen }).catch(() => null);
+    const reply = await fetch(`${HOME}/v1/uploads`, { method: "PUT", headers, body: chosen }).catch(() => null);
     if (!reply?.ok) return problem(reply?.status === 413 ? "The file is too large." : "The file could not be sent.");
     const { upload_id } = await reply.json();
     await watch("file", { source: { kind: "upload", upload_id }, label: `${chosen.name}: played by the server` });
@@ -264,7 +265,7 @@ async function start() {
 async function learn() {
   const headers = { authorization: `Bearer ${token}` };
   for (;;) {
-    const reply = await fetch("/v1/capabilities", { headers }).catch(() => null);
+    const reply = await fetch(`${HOME}/v1/capabilities`, { headers }).catch(() => null);
     if (reply?.ok) return reply.json();
     if (reply?.status === 401 || reply?.status === 403) return null;
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

@@ -1,4 +1,5 @@
 /** A session as a file: its events as JSON lines, or what was said as subtitles. */
+import { HOME } from "./client.js";
 import { storyOf } from "./story.js";
 
 const PAGE_EVENTS = 5000;
@@ -9,7 +10,7 @@ export async function eventLines(session_id, token) {
   const headers = { authorization: `Bearer ${token}` };
   let text = "", after = 0;
   for (;;) {
-    const reply = await fetch(`/v1/sessions/${session_id}/events?after=${after}&limit=${PAGE_EVENTS}`, { headers });
+    const reply = await fetch(`${HOME}/v1/sessions/${session_id}/events?after=${after}&limit=${PAGE_EVENTS}`, { headers });
     if (reply.status === 410) throw new Error("The server has already forgotten the beginning of this session.");
     if (!reply.ok) throw new Error("The server does not give the session out.");
     const lines = await reply.text();

@@ -6,31 +6,27 @@
  *   await vigil.frame(0, jpegBlob);
  *   await vigil.command("input.text", { text: "What is on the table?", mode: "interrupt", answer_by_s: 10 });
  *
- * Dispatches "event" (durable: each one once, in order), "message" (transient), "state" (connecting, open, waiting, closed).
+ * What it dispatches is told in client.js, which keeps the connection.
  */
-const FIRST_WAIT_MS = 500, LAST_WAIT_MS = 30_000, DEAD_MS = 10_000, FULL_BUFFER_BYTES = 1 << 20;
-const FINAL = new Set([1000, 4000, 4401, 4404, 4410]); // close codes after which coming back is of no use
+import { Client } from "./client.js";
+
+const FULL_BUFFER_BYTES = 1 << 20;
 const UNREADABLE = new Set(["bad_json", "bad_message", "unknown_type"]); // errors that name no command
 
 function randomId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export class Vigil extends EventTarget {
-  seq = 0; // number of the newest event
-  session = null; // the newest session.ready
-  isOpen = false;
-  #open; #token; #url; #socket = null; #timer = 0; #watch = 0; #tries = 0; #readyAt = 0; #isOver = false;
+export class Vigil extends Client {
+  #readyAt = 0;
   #commands = []; // until command.done; only the first is on its way, so that a refused one leaves no hole
   #cmd = 0; // number of the newest one that was done
   #sources = new Map();
 
-  constructor({ token, url = location.origin, open = {} }) {
-    super();
-    this.#token = token;
-    this.#url = url;
-    this.#open = { type: "session.open", client_id: randomId(), open_id: randomId(), ...open };
-    this.#connect();
+  constructor({ token, url, open = {} }) {
+    super({ token, url, open: { client_id: randomId(), open_id: randomId(), ...open } });
+    this.addEventListener("message", ({ detail }) => this.#hear(detail));
+    this.addEventListener("state", ({ detail }) => detail.state === "closed" && this.#over());
   }
 
   /** Seconds since the session began, on the server's clock. */
@@ -53,93 +49,36 @@ export class Vigil extends EventTarget {
   /** End the session. Without a connection only this side ends; the server gives the seat up a minute later. */
   close(mode = "now") {
     if (this.isOpen) this.command("session.close", { mode }).catch(() => {});
-    else this.#lost(1000);
-  }
-
-  /** Try at once, for example when the network has come back. */
-  retry() { if (this.#timer) this.#connect(); }
-
-  async #connect() {
-    clearTimeout(this.#timer);
-    this.#timer = 0;
-    this.#tell("state", { state: "connecting" });
-    const headers = { authorization: `Bearer ${this.#token}` };
-    const reply = await fetch(`${this.#url}/v1/ticket`, { method: "POST", headers }).catch(() => null);
-    if (this.#isOver) return;
-    if (!reply?.ok) return this.#lost(reply?.status === 401 ? 4401 : 1006);
-    const { ticket } = await reply.json();
-    const socket = new WebSocket(`${this.#url.replace(/^http/, "ws")}/v1/stream`, ["vigil.v1", `vigil.ticket.${ticket}`]);
-    socket.onopen = () => socket.send(JSON.stringify(this.#greeting()));
-    socket.onmessage = ({ data }) => socket === this.#socket && this.#hear(JSON.parse(data));
-    socket.onclose = ({ code }) => socket === this.#socket && this.#lost(code);
-    this.#socket = socket;
-    this.#listen();
-  }
-
-  #greeting() {
-    if (!this.session) return this.#open;
-    const { session_id, resume_token } = this.session;
-    return { type: "session.resume", session_id, resume_token, client_id: this.#open.client_id, after: this.seq };
-  }
-
-  #lost(code) {
-    const socket = this.#socket;
-    this.#socket = null; // what it still says is not heard
-    this.isOpen = false;
-    clearTimeout(this.#watch);
-    socket?.close();
-    if (FINAL.has(code)) {
-      this.#isOver = true;
-      clearTimeout(this.#timer);
-      for (const { reject } of this.#commands.splice(0)) reject(new Error("closed"));
-      this.#tell("state", { state: "closed", code });
-      return;
-    }
-    const wait_ms = Math.random() * Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#tries++);
-    this.#timer = setTimeout(() => this.#connect(), wait_ms);
-    this.#tell("state", { state: "waiting", code, wait_ms });
-  }
-
-  /** The server says something each second; a connection that says nothing for long is dead. */
-  #listen() {
-    clearTimeout(this.#watch);
-    this.#watch = setTimeout(() => this.#lost(1006), DEAD_MS);
+    else this.leave();
   }
 
   #hear(message) {
-    this.#listen();
-    if ("seq" in message && message.type !== "command.done") {
-      if (message.seq <= this.seq) return;
-      if (message.seq > this.seq + 1) return this.#lost(1006); // never a hole: ask for it again
-      this.seq = message.seq;
-      return this.#tell("event", message);
-    }
     if (message.type === "session.ready") this.#begin(message);
-    else if (message.type === "resume.gap") this.seq = message.to;
     else if (message.type === "command.done" && message.cmd === this.#cmd + 1) this.#done("resolve", message);
     else if (message.type === "error") this.#refused(message);
-    else if (message.type === "input.credit") this.#source(message.source).credit = message.up_to;
-    this.#tell("message", message);
-    if (message.type === "input.credit") this.#flush(message.source);
+    else if (message.type === "input.credit") {
+      this.#source(message.source).credit = message.up_to;
+      this.#flush(message.source);
+    }
   }
 
   #begin(ready) {
-    this.session = { ...this.session, ...ready };
     this.#readyAt = performance.now();
-    this.#tries = 0;
-    this.isOpen = true;
     for (const [key, sent] of Object.entries(ready.received)) {
       Object.assign(this.#source(Number(key)), { sent, credit: ready.credit[key] });
       this.#flush(Number(key));
     }
     this.#next();
-    this.#tell("state", { state: "open" });
+  }
+
+  #over() {
+    for (const { reject } of this.#commands.splice(0)) reject(new Error("closed"));
   }
 
   /** Send the first command; sending one again only brings its result again. */
   #next() {
     const [first] = this.#commands;
-    if (first && this.isOpen) this.#socket.send(JSON.stringify({ type: first.type, cmd: this.#cmd + 1, ...first.fields }));
+    if (first && this.isOpen) this.send(JSON.stringify({ type: first.type, cmd: this.#cmd + 1, ...first.fields }));
   }
 
   #done(how, value) {
@@ -161,7 +100,7 @@ export class Vigil extends EventTarget {
 
   #flush(number) {
     const state = this.#source(number);
-    const mayGo = this.isOpen && state.sent < state.credit && this.#socket.bufferedAmount < FULL_BUFFER_BYTES;
+    const mayGo = this.isOpen && state.sent < state.credit && this.waitingBytes < FULL_BUFFER_BYTES;
     if (!state.held || !mayGo) return;
     const { image, ts, resolve } = state.held;
     state.held = null;
@@ -171,7 +110,7 @@ export class Vigil extends EventTarget {
     header.setUint16(2, number);
     header.setBigUint64(4, BigInt(++state.sent));
     header.setBigInt64(12, BigInt(Math.round(state.ts * 1e6)));
-    this.#socket.send(new Blob([header, image]));
+    this.send(new Blob([header, image]));
     resolve(state.sent);
     const skipped = state.skipped;
     state.skipped = null;
@@ -187,6 +126,4 @@ export class Vigil extends EventTarget {
     state.held = null;
     resolve(null);
   }
-
-  #tell(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }
 }
