@@ -16,7 +16,7 @@ from vigil.world.captions import read_captions
 from vigil.world.chance import Draw, generator
 from vigil.world.draw_camera import draw_camera
 from vigil.world.draw_objects import cell_centre, draw_objects
-from vigil.world.render import degrade, render, render_folder, write_video
+from vigil.world.render import _compressed, degrade, render, render_folder, write_video
 from vigil.world.scene import Scene, Split, WorldConfig, sample_scene
 from vigil.world.stage import Stage
 from vigil.world.words import LIGHTS
@@ -224,6 +224,12 @@ def decoded(path: Path) -> tuple[Frames, Fraction]:
         rate = container.streams.video[0].average_rate
         assert rate is not None
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]), rate
+
+
+def test_a_long_scene_is_compressed_frame_by_frame_as_a_short_one_is() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1100, 64, 64, 3), dtype=np.uint8)
+    long = _compressed(noise, 50)
+    assert np.array_equal(long[1020:1030], _compressed(noise[1020:1030], 50))
 
 
 @pytest.mark.parametrize(("scale", "smooth"), [(1, False), (4, False), (4, True)])

@@ -27,6 +27,8 @@ from vigil.world.scene import Scene
 
 WIDE = 0.5
 """Share of the footage (without a display) that is wider than high; a display would get too small to read."""
+_JPEG_PX = 65_500
+"""The tallest picture that JPEG can hold."""
 _GRAIN = 1 << 17
 DARK_LIGHT = 0.5
 """Light below which a picture is raised to the black level."""
@@ -98,7 +100,13 @@ def _grain(tail: int) -> NDArray[np.float32]:
 
 
 def _compressed(frames_FHWC: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Send all frames through JPEG, as one tall image of whole 8x8 blocks, so that frames stay apart."""
+    """Send all frames through JPEG, in tall images of whole 8x8 blocks, so that frames stay apart."""
+    at_once = max(1, _JPEG_PX // frames_FHWC.shape[1])
+    parts = (frames_FHWC[start : start + at_once] for start in range(0, len(frames_FHWC), at_once))
+    return np.concatenate([_through_jpeg(part, quality) for part in parts])
+
+
+def _through_jpeg(frames_FHWC: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     file = io.BytesIO()
     tall = frames_FHWC.reshape(-1, *frames_FHWC.shape[2:])
     Image.fromarray(tall).save(file, "JPEG", quality=quality, subsampling=0)
