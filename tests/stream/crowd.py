@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fakes import Image, pictures, spell, tiny_model, without_wall
+from torch import Tensor
 
 from vigil.config import SamplingConfig, StreamConfig
 from vigil.stream.engine import Engine, EngineConfig
@@ -83,8 +84,16 @@ def check_same(one: list[Event], other: list[Event]) -> None:
         assert a == b
 
 
+class Rambling(Sampler):
+    """Says the alphabet again and again: no token of it ends an answer, whatever the weights are."""
+
+    def pick(self, logits_V: Tensor, said: list[int]) -> int:
+        assert MODEL.tokenizer is not None
+        letters = MODEL.tokenizer.encode("abcdefghijklmnopqrstuvwxyz")
+        return letters[len(said) % len(letters)]
+
+
 def talker(engine: Engine, **settings: Any) -> Handle:
     """A session that speaks from its first frame on and does not stop by itself."""
-    sampler = Sampler(SamplingConfig(temperature=3.0))
     config = StreamConfig(tokens_per_s=1e4, max_answer_s=1e9, max_answer_tokens=10**6)
-    return engine.open(config=config, policy=Threshold(1.0), sampler=sampler, **settings)
+    return engine.open(config=config, policy=Threshold(1.0), sampler=Rambling(), **settings)
