@@ -199,7 +199,7 @@ def main() -> None:
         f"Measured on {args.date}, two shared CPU cores, by",
         "",
         "```sh",
-        "vigil eval behaviour --model nano --split test --scenes 200",
+        "vigil eval behaviour --split test --scenes 200",
         "```",
         "",
         *fold(f"{MEASURED} `{found['behaviour']['run']['log_sha256'][:16]}`."),
