@@ -56,12 +56,20 @@ ROWS = {
 ALERTS = ("alert_hit", "alert_early", "alert_false_alarm", "speak_f1_2s", "false_speech_per_min")
 HELD = ("speak_f1_2s", "rev_f1_2s", "twa_now", "content_exact", "content_exact_named", "offline_accuracy_after")
 OTHER_SCENES = {
+    "alert": (
+        ALERTS,
+        "## Alerts alone",
+        "",
+        "`--roles alert`: 200 scenes, every question an alert on a named thing.",
+    ),
     "held": (
+        HELD,
         "## Things never shown in training",
         "",
         "`--held-out --scenes 60`: every scene has a colour-shape pair or a layout that no training scene has.",
     ),
     "long": (
+        HELD,
         "## Clips four times as long",
         "",
         "`--seconds 240 --scenes 30`: training never shows more than 60 frames.",
@@ -206,13 +214,9 @@ def main() -> None:
         "",
         *behaviour(found["behaviour"]),
     ]
-    if "alert" in found:
-        rows = {key: words for group in ROWS.values() for key, words in group.items() if key in ALERTS}
-        lines += ["## Alerts alone", "", "`--roles alert`: 200 scenes, every question an alert on a named thing.", ""]
-        lines += table(found["alert"], rows)
-    rows = {key: words for group in ROWS.values() for key, words in group.items() if key in HELD}
-    for name, words in OTHER_SCENES.items():
+    for name, (keys, *words) in OTHER_SCENES.items():
         if name in found:
+            rows = {key: label for group in ROWS.values() for key, label in group.items() if key in keys}
             lines += [*words, "", *table(found[name], rows)]
     for name, section in (("l5", l5), ("causality", causality)):
         if name in found:

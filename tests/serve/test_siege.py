@@ -24,6 +24,7 @@ from tests.serve.figures import keep
 from tests.serve.serving import ADMIN, PATIENT, Client, Served, serving
 from vigil.model.tokens import ELLIPSIS, SILENCE
 from vigil.serve import sockets
+from vigil.serve.children import resident_bytes
 from vigil.serve.limits import Limits
 from vigil.serve.live import Live
 from vigil.serve.protocol import Message
@@ -54,8 +55,7 @@ def siege(tmp_path: Path) -> Iterator[Served]:
 
 def resident_mib() -> float:
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return resident_bytes(os.getpid()) / 2**20
 
 
 # ---- W1 --------------------------------------------------------------------------------------------------------------

@@ -212,3 +212,10 @@ def read_log(path: Path) -> Log:
 def write_log(path: Path, log: Log) -> None:
     """Write a log as canonical lines; the run clock is kept whatever the clock."""
     path.write_bytes(b"".join(_bytes(canonical_line(values)) for values in log.objects))
+
+
+def keep_log(path: Path, log: Log) -> None:
+    """The same, so that the file is there whole or not at all: a run that is cut short is not misled by a part."""
+    part = path.with_suffix(".part")
+    write_log(part, log)
+    part.replace(path)

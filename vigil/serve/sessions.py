@@ -6,7 +6,8 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from vigil.errors import StorageError
@@ -144,17 +145,10 @@ class Hub:
             raise Refusal("forbidden")
         self._check_sources(message, grant)
         settings = Settings(system=message.system, policy=message.policy, sampling=message.sampling)
-        self._take_seat()
-        try:
+        with self._seat():
             log = await asyncio.to_thread(self._new_log, message, grant, session_id, settings)
             live = Live(self, log, settings)
             await live.start()
-        except StorageError as error:
-            self._seats -= 1
-            raise Refusal("storage") from error
-        except BaseException:
-            self._seats -= 1
-            raise
         self.active[session_id] = live
         for spec in message.sources:
             live.eye.add(spec, by=None)
@@ -189,27 +183,29 @@ class Hub:
         """Take a session up that has no seat, because its sockets were gone for long or the server was restarted."""
         if known.state.closed is not None or self.store.folder is None:
             raise Refusal("gone", close=CLOSE_EXPIRED)
-        self._take_seat()
-        try:
+        with self._seat():
             back = await asyncio.to_thread(self.store.resume, known.id)
             settings = Settings.from_log(back.log.state.settings, back.log.head.private)
             live = Live(self, back.log, settings)
             await live.start(recovered="resume", interrupted=back.interrupted)
+        self.active[known.id] = live
+        return live
+
+    @contextmanager
+    def _seat(self) -> Iterator[None]:
+        """Count a seat before anything is waited for, so that two can never get the last one; a failure frees it."""
+        if self.is_draining or self._seats >= self.runner.seats:
+            self.metrics.admission_refused.labels(reason="draining" if self.is_draining else "seats").inc()
+            raise Refusal("capacity", close=CLOSE_FULL, retry_after_s=RETRY_AFTER_S)
+        self._seats += 1
+        try:
+            yield
         except StorageError as error:
             self._seats -= 1
             raise Refusal("storage") from error
         except BaseException:
             self._seats -= 1
             raise
-        self.active[known.id] = live
-        return live
-
-    def _take_seat(self) -> None:
-        """Count a seat before anything is waited for, so that two can never get the last one."""
-        if self.is_draining or self._seats >= self.runner.seats:
-            self.metrics.admission_refused.labels(reason="draining" if self.is_draining else "seats").inc()
-            raise Refusal("capacity", close=CLOSE_FULL, retry_after_s=RETRY_AFTER_S)
-        self._seats += 1
 
     def _lock(self, session_id: str) -> asyncio.Lock:
         """One socket at a time opens or resumes a session."""

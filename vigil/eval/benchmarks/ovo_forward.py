@@ -75,23 +75,9 @@ def _count_item(row: Any, *, where: str) -> Forward:
     spans = [(a, b, str(n)) for n, (a, b) in enumerate(zip([0.0, *ends], [*ends, last_s], strict=True)) if b > a]
     question = f"How many times did they {activity}?"
     text = f"{question} Keep counting: say the number now, and again whenever it changes."
-    return Forward(
-        id=item_id(row, where),
-        task="REC",
-        video=field(row, "video", str, where=where),
-        probes=tuple(
-            Probe(
-                at_s=float(test["realtime"]),
-                prompt=f"{question} Answer with one number and nothing else.",
-                truth=int(test["count"]),
-            )
-            for test in tests
-        ),
-        ask=Ask(t=0.0, text=text, standing=True),
-        end_s=last_s,
-        truth=steps(0.0, text, spans, alias={}),
-        said=tuple((start_s, v) for start_s, _, v in spans),
-    )
+    prompt = f"{question} Answer with one number and nothing else."
+    probes = [Probe(at_s=float(test["realtime"]), prompt=prompt, truth=int(test["count"])) for test in tests]
+    return _followed(row, where, "REC", probes, text, spans)
 
 
 def _step_item(row: Any, *, where: str) -> Forward:
@@ -107,20 +93,28 @@ def _step_item(row: Any, *, where: str) -> Forward:
         f"Which of these steps is the person performing now: {listed}? "
         f'Say its name, and "{NONE}" while it is none of them; say so again whenever it changes.'
     )
+    probes = [
+        Probe(
+            at_s=float(test["realtime"]),
+            prompt=f'Is the person performing the step "{test["step"]}" now? Answer Yes or No.',
+            truth=bool(test["type"]),
+        )
+        for test in tests
+    ]
+    return _followed(row, where, "SSR", probes, text, spans)
+
+
+def _followed(
+    row: Any, where: str, task: str, probes: Sequence[Probe], text: str, spans: Sequence[tuple[float, float, str]]
+) -> Forward:
+    """An item whose strict question is put at the start, and has a true value at every moment until the last probe."""
     return Forward(
         id=item_id(row, where),
-        task="SSR",
+        task=task,
         video=field(row, "video", str, where=where),
-        probes=tuple(
-            Probe(
-                at_s=float(test["realtime"]),
-                prompt=f'Is the person performing the step "{test["step"]}" now? Answer Yes or No.',
-                truth=bool(test["type"]),
-            )
-            for test in tests
-        ),
+        probes=tuple(probes),
         ask=Ask(t=0.0, text=text, standing=True),
-        end_s=last_s,
+        end_s=probes[-1].at_s,
         truth=steps(0.0, text, spans, alias={}),
         said=tuple((start_s, v) for start_s, _, v in spans),
     )

@@ -16,14 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vigil.errors import ConfigError, MediaError, OutputError, SourceError
+from vigil.errors import MediaError, OutputError, SourceError
 from vigil.eval.asking import Asker
 from vigil.eval.baselines import AlwaysSilent, AlwaysTalk, ParseAttack
 from vigil.eval.benchmarks.base import ANSWER_S, Case, Mark, Stream
 from vigil.eval.benchmarks.watching import Video, blank_frames, unwatched, watch_stream
 from vigil.eval.door import System, VirtualClock
+from vigil.eval.folder import open_folder
 from vigil.eval.l5.controls import no_pixels
-from vigil.eval.log import Log, read_log, write_log
+from vigil.eval.log import Log, keep_log, read_log
 from vigil.eval.recent import Answerer, recent_n
 from vigil.eval.watcher import WatcherSystem
 from vigil.model.model import VideoModel
@@ -134,17 +135,8 @@ class Keeper:
             ConfigError: it holds a run with another setting. OutputError: it cannot be written.
         """
         self.folder = folder
-        if folder is None:
-            return
-        file, text = folder / "setting.json", json.dumps(setting, sort_keys=True)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not file.exists():
-                file.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{folder} cannot be written: {error.strerror}. Choose another folder.") from error
-        if file.read_text(encoding="utf-8").strip() != text:
-            raise ConfigError(f"{folder} holds a run with another setting (see {file.name}). Choose another folder.")
+        if folder is not None:
+            open_folder(folder, setting)
 
     def recall(self, arm: str, case: Case, stream: Stream) -> Log | None:
         """The log of a stream that was played before."""
@@ -162,9 +154,7 @@ class Keeper:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            write_log(part, log)
-            part.replace(path)
+            keep_log(path, log)
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from error
 

@@ -14,10 +14,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from vigil.errors import ConfigError, DataError, OutputError
+from vigil.errors import ConfigError, DataError
 from vigil.eval.baselines import AlwaysSilent, AlwaysTalk, ParseAttack
 from vigil.eval.behaviour import Estimate, estimate
 from vigil.eval.door import System
+from vigil.eval.folder import open_folder
 from vigil.eval.l5.controls import REWRITES, WRAPPERS
 from vigil.eval.l5.score import BLIND, METRICS, Scores, faults, judge, statistics
 from vigil.eval.l5.trials import (
@@ -122,15 +123,7 @@ class Keeper:
         self._known: dict[tuple[str, int], list[Trial]] = {}
         if folder is None:
             return
-        file, text = folder / "setting.json", json.dumps(setting, sort_keys=True)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not file.exists():
-                file.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{folder} cannot be written: {error.strerror}. Choose another folder.") from error
-        if file.read_text(encoding="utf-8").strip() != text:
-            raise ConfigError(f"{folder} holds a run with another setting (see {file.name}). Choose another folder.")
+        open_folder(folder, setting)
         for lines in folder.glob("*.jsonl"):
             for line in lines.read_text(encoding="utf-8").splitlines():
                 trials = _trials_from(line)

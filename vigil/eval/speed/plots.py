@@ -6,19 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vigil.errors import OutputError
+from vigil.eval.plotting import STYLE
 from vigil.eval.speed.figures import Results, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#1b6ca8", "#d1603d", "#4f9d69", "#8e6bbf", "#8a8d91")
-STYLE: dict[Any, Any] = {
-    "font.size": 8.5,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "savefig.dpi": 130,
-}
 
 
 def draw(results: Results, folder: Path) -> list[Path]:

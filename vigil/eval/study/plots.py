@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from vigil.eval.plotting import STYLE
 from vigil.eval.study.results import Results
 from vigil.eval.study.verdicts import offline_tasks
 
@@ -13,13 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#1b6ca8", "#d1603d", "#8a8d91", "#4f9d69", "#8e6bbf")
-STYLE: dict[Any, Any] = {
-    "font.size": 8.5,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "savefig.dpi": 130,
-}
 PANELS = {"A": 4, "B": 2, "C": 3, "D": 1}
 """Charts side by side."""
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from vigil.data.chunks import write_atomically
 from vigil.data.records import Record
 from vigil.data.truth import truth_of
 from vigil.eval.behaviour import Pair
@@ -28,7 +29,7 @@ from vigil.eval.door import VirtualClock
 from vigil.eval.l5.run import MAIN, arms, play
 from vigil.eval.l5.score import BLIND, Outcome, Scores, judge
 from vigil.eval.l5.trials import L5Config
-from vigil.eval.log import Log, read_log, write_log
+from vigil.eval.log import Log, keep_log, read_log
 from vigil.eval.offline import FOLDS, OfflineConfig, answers, is_right, questions
 from vigil.eval.run import BehaviourConfig, scenes
 from vigil.eval.study.arms import STUDIES, Design, Letter
@@ -76,9 +77,7 @@ class Shelf:
         path = self.folder / f"{name}.json"
         if not path.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(make()), encoding="utf-8")
-            partial.replace(path)
+            write_atomically(path, json.dumps(make()))
         return json.loads(path.read_text(encoding="utf-8"))
 
     def logs(self, name: str, make: Callable[[int], Log], count: int) -> list[Log]:
@@ -89,9 +88,7 @@ class Shelf:
         for number in range(count):
             path = folder / f"{number:04d}.log.jsonl"
             if not path.is_file():
-                partial = path.with_suffix(".partial")
-                write_log(partial, make(number))
-                partial.replace(path)
+                keep_log(path, make(number))
             found.append(read_log(path))
         return found
 

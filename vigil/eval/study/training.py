@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from vigil.config import Fusion
+from vigil.data.chunks import write_atomically
 from vigil.data.layout import Layout
 from vigil.data.wording import all_texts, words_of
 from vigil.errors import ConfigError
@@ -96,9 +97,7 @@ def make_tokenizer(scale: StudyScale, out: Path) -> Tokenizer:
         scenes = (sample_scene("train", n, config=world) for world in worlds for n in range(_TOKENIZER_SCENES))
         made = train_tokenizer(all_texts(words_of(map(describe, scenes))), vocab_size=scale.vocab_size)
         out.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(made.to_json(), encoding="utf-8")
-        partial.replace(path)
+        write_atomically(path, made.to_json())
     return Tokenizer.from_file(path)
 
 
