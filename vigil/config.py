@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from vigil.errors import ConfigError
@@ -169,6 +169,11 @@ class ModelConfig:
     silence_token_id: int | None = 128011
     silence_weight: float = 1.0
     """Loss weight where the target is silence, unless `forward` is given one."""
+    memory_frames: int = 256
+    """Frames that a stream keeps unless `StreamConfig` says otherwise: set it within what the model was trained on."""
+    text_tokens: int = 4096
+    """Text tokens that a stream keeps unless `StreamConfig` says otherwise: set it within what the model was trained
+    on. It bounds the rotary positions of text and frames."""
 
     def __post_init__(self) -> None:
         _one_of(BeforeFirstFrame, before_first_frame=self.before_first_frame)
@@ -178,6 +183,11 @@ class ModelConfig:
             raise ConfigError(
                 f'fusion="decoder-only" has no cross layers, got cross_layers={self.text.cross_layers}. '
                 "Make the config with vigil.model.interleave.twin_of."
+            )
+        if self.memory_frames < 1 or self.text_tokens < 64:
+            raise ConfigError(
+                "a model's memory_frames must be at least 1 and its text_tokens at least 64, got "
+                f"{self.memory_frames} and {self.text_tokens}."
             )
 
     @property
@@ -194,8 +204,8 @@ class StreamConfig:
 
     fps: float = 1.0
     """Frames read per second of video (Hz). The released models were trained at 1.0."""
-    memory_frames: int = 256
-    """Frames kept in memory; each costs `ModelConfig.kv_bytes_per_frame` bytes."""
+    memory_frames: int = 0
+    """Frames kept in memory; each costs `ModelConfig.kv_bytes_per_frame` bytes. 0: `ModelConfig.memory_frames`."""
     eviction: Eviction = "oldest"
     """When memory is full: drop the oldest frame, or raise `MemoryFull`."""
     retention: Retention = "window"
@@ -209,9 +219,9 @@ class StreamConfig:
     frame_storage: Storage = "model"
     """How the frame memory holds numbers: as the model computes them, or in 8 bits with a scale per token and head.
     Half the memory of 16 bits; each read unpacks one layer at a time."""
-    text_tokens: int = 4096
-    """Text tokens kept, and with them the largest rotary position of text and frames: set it within the length that
-    the model was trained on. When full, silent slots of evicted frames go first, then the oldest turns."""
+    text_tokens: int = 0
+    """Text tokens kept, and with them the largest rotary position of text and frames. 0: `ModelConfig.text_tokens`.
+    When full, silent slots of evicted frames go first, then the oldest turns."""
     tokens_per_s: float = 8.0
     """Speaking pace (Hz of video time). Speech and video stay in step under every clock."""
     max_answer_tokens: int = 512
@@ -230,12 +240,14 @@ class StreamConfig:
         for name in ("fps", "tokens_per_s", "max_answer_s", "stale_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}.")
-        for name in ("memory_frames", "max_answer_tokens", "queue_frames"):
+        for name in ("max_answer_tokens", "queue_frames"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.text_tokens < 64:
-            raise ConfigError(f"text_tokens must be at least 64, got {self.text_tokens}.")
-        if self.retention == "window":
+        if self.memory_frames < 0:
+            raise ConfigError(f"memory_frames must be at least 1, or 0 for the model's own, got {self.memory_frames}.")
+        if self.text_tokens and self.text_tokens < 64:
+            raise ConfigError(f"text_tokens must be at least 64, or 0 for the model's own, got {self.text_tokens}.")
+        if self.retention == "window" or not self.memory_frames:
             return
         if self.eviction == "error":
             raise ConfigError(f'eviction="error" wants retention="window", got {self.retention!r}.')
@@ -246,6 +258,18 @@ class StreamConfig:
                 f"recent_frames must be at least 1 and leave pool_frames={self.pool_frames} of "
                 f"memory_frames={self.memory_frames} to what is older, got {self.num_recent}."
             )
+
+    def settled(self, model: ModelConfig) -> StreamConfig:
+        """The same with the model's own lengths where none were given.
+
+        Raises:
+            ConfigError: the model's memory has no room for `recent_frames`.
+        """
+        return replace(
+            self,
+            memory_frames=self.memory_frames or model.memory_frames,
+            text_tokens=self.text_tokens or model.text_tokens,
+        )
 
     @property
     def num_recent(self) -> int:
@@ -305,4 +329,6 @@ def nano(*, vocab_size: int, image_token_id: int, silence_token_id: int) -> Mode
         before_first_frame="null_key",
         image_token_id=image_token_id,
         silence_token_id=silence_token_id,
+        memory_frames=60,
+        text_tokens=256,
     )

@@ -9,7 +9,11 @@ import pytest
 from PIL import Image
 
 from vigil.cli import ask, main
+from vigil.config import StreamConfig
+from vigil.stream.perceiver import Perceived, Perceiver
 from vigil.stream.source import Source
+from vigil.stream.watch import fitting_fps
+from vigil.types import Frame
 
 
 @pytest.fixture
@@ -37,14 +41,19 @@ def test_a_long_video_is_read_more_slowly_so_that_all_of_it_is_seen(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rates: list[float] = []
-    monkeypatch.setattr(ask, "answer", lambda model, source, question, fps: rates.append(fps) or "")
+
+    def answer(model: object, source: Source, question: str, *, config: StreamConfig) -> str:
+        rates.append(fitting_fps(source.duration_s, config))
+        return ""
+
+    monkeypatch.setattr("vigil.stream.watch.answer", answer)
     Image.fromarray(np.zeros((4, 4, 3), dtype=np.uint8)).save(folder / "clip.png")
     monkeypatch.setattr("vigil.stream._images.open_image", long_reel)
     assert main(["ask", str(folder / "clip.png"), "Who?"]) == 0
-    assert rates == [0.25]
+    assert rates == [60 / 1024]  # nano was trained on 60 frames
     out, err = capsys.readouterr()
-    assert (out, err.splitlines()[1]) == ("\n", "vigil: the model had nothing to say.")
-    assert err.startswith("vigil: a long video: read at 0.250 frames per second")
+    assert (out, err.splitlines()[-1]) == ("\n", "vigil: the model had nothing to say.")
+    assert "vigil: a long video: read at 0.059 frames per second" in err
 
 
 def test_a_source_is_opened_once_and_a_long_folder_is_thinned_out(
@@ -52,16 +61,20 @@ def test_a_source_is_opened_once_and_a_long_folder_is_thinned_out(
 ) -> None:
     times_s: list[float] = []
     opened: list[object] = []
-    monkeypatch.setattr(
-        ask, "answer", lambda model, source, question, fps: times_s.extend(f.time_s for f in source) or "Yes."
-    )
-    monkeypatch.setattr("vigil.stream.watch.fitting_fps", lambda duration_s, config: opened.append(duration_s) or 0.5)
+    perceive = Perceiver.perceive
+
+    def spy(self: Perceiver, index: int, frame: Frame) -> Perceived:
+        times_s.append(frame.time_s)
+        return perceive(self, index, frame)
+
+    monkeypatch.setattr(Perceiver, "perceive", spy)
+    monkeypatch.setattr("vigil.stream.watch.fitting_fps", lambda duration_s, config: 0.5)
     from vigil.stream import _images
 
     open_folder = _images.open_folder
     monkeypatch.setattr(_images, "open_folder", lambda *given: opened.append("opened") or open_folder(*given))
     assert main(["ask", str(folder), "Who?"]) == 0
-    assert opened == ["opened", 4.0]
+    assert opened == ["opened"]
     assert times_s == [0.0, 2.0]
 
 

@@ -75,7 +75,10 @@ the next one, typed or given, ends the one before.
   --live               keep real time: frames that come too late are dropped
   --patience SECONDS   how long a live source may be away (default: 300.0)
   --still-ok           a camera whose picture never changes is not stuck
-  --memory FRAMES      frames kept in memory (default: 256)
+  --memory FRAMES      frames kept (default: as many as in the model's training)
+  --text-tokens N      text tokens kept (default: the same)
+  --retention WORD     window, keyframes, pool or merge (default: window)
+  --frame-storage WORD model, int8 or fp8 (default: model)
   --pace TOKENS        tokens spoken per second of video (default: 8.0)
   --threshold P        speak where P(silence) < P, 0 to 1 (default: greedy)
   --json               one JSON event per line, for other programs
@@ -100,7 +103,7 @@ def test_the_help_of_watch_is_this_text_with_the_real_defaults(capsys: pytest.Ca
         main(["watch", "--help"])
     assert capsys.readouterr().out == WATCH_HELP
     default = StreamConfig()
-    for flag, value in [("--fps", default.fps), ("--memory", default.memory_frames), ("--pace", default.tokens_per_s)]:
+    for flag, value in [("--fps", default.fps), ("--retention", default.retention), ("--pace", default.tokens_per_s)]:
         assert f"(default: {value})" in next(line for line in WATCH_HELP.splitlines() if line.strip().startswith(flag))
 
 

@@ -52,18 +52,13 @@ def run(args: argparse.Namespace) -> None:
     from vigil.cli.lines import note, write_line
     from vigil.stream.address import address_of
     from vigil.stream.source import open_source, printable
-    from vigil.stream.watch import fitting_fps
 
     if address_of(args.source) is not None:
         raise ConfigError(
             "a live source has no end, and vigil ask answers after it. Use vigil watch SOURCE --ask TEXT."
         )
     with open_source(args.source, fps=args.fps) as source:  # a wrong source is found before the model is loaded
-        fps = fitting_fps(source.duration_s, StreamConfig(fps=args.fps))
-        if fps < args.fps:
-            note(f"a long video: read at {fps:.3f} frames per second, so that all of it fits into memory.")
-            source.read_at(fps)
-        text = answer(args.model, source, args.question, fps)
+        text = answer(args.model, source, args.question, args.fps)
     for warning in source.warnings:
         note(f"warning: {warning}")
     if not text:
@@ -74,9 +69,13 @@ def run(args: argparse.Namespace) -> None:
 def answer(model: str, source: Source, question: str, fps: float) -> str:
     """Load the model and answer: the one place where arguments become calls."""
     import vigil
-    from vigil.cli.lines import loading
+    from vigil.cli.lines import loading, note
     from vigil.stream import watch
 
     with loading(model):
         loaded = vigil.load(model)
-    return watch.answer(loaded, source, question, fps=fps)
+    config = StreamConfig(fps=fps).settled(loaded.config)
+    fitting = watch.fitting_fps(source.duration_s, config)
+    if fitting < fps:
+        note(f"a long video: read at {fitting:.3f} frames per second, so that all of it fits into memory.")
+    return watch.answer(loaded, source, question, config=config)

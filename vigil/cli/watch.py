@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from vigil.cli import EXIT_CODES, INTERRUPTED
 from vigil.cli.parser import AddQuestion, Parser, Question, count, positive, probability, speed
-from vigil.config import StreamConfig
+from vigil.config import Retention, Storage, StreamConfig
 from vigil.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ the next one, typed or given, ends the one before.
   --live               keep real time: frames that come too late are dropped
   --patience SECONDS   how long a live source may be away (default: 300.0)
   --still-ok           a camera whose picture never changes is not stuck
-  --memory FRAMES      frames kept in memory (default: 256)
+  --memory FRAMES      frames kept (default: as many as in the model's training)
+  --text-tokens N      text tokens kept (default: the same)
+  --retention WORD     window, keyframes, pool or merge (default: window)
+  --frame-storage WORD model, int8 or fp8 (default: model)
   --pace TOKENS        tokens spoken per second of video (default: 8.0)
   --threshold P        speak where P(silence) < P, 0 to 1 (default: greedy)
   --json               one JSON event per line, for other programs
@@ -113,6 +116,9 @@ def parser() -> Parser:
     flags.add_argument("--patience", type=positive, default=PATIENCE_S, metavar="SECONDS")
     flags.add_argument("--still-ok", action="store_true")
     flags.add_argument("--memory", type=count, default=default.memory_frames, metavar="FRAMES")
+    flags.add_argument("--text-tokens", type=count, default=default.text_tokens, metavar="N")
+    flags.add_argument("--retention", choices=get_args(Retention), default=default.retention)
+    flags.add_argument("--frame-storage", choices=get_args(Storage), default=default.frame_storage)
     flags.add_argument("--pace", type=positive, default=default.tokens_per_s, metavar="TOKENS")
     flags.add_argument("--threshold", type=probability, metavar="P")
     flags.add_argument("--json", action="store_true")
@@ -149,7 +155,14 @@ def options(args: argparse.Namespace) -> Options:
         source=args.sources[0] if args.sources else None,
         others=tuple(args.sources[1:]),
         questions=tuple(args.questions or ()),
-        stream=StreamConfig(fps=args.fps, memory_frames=args.memory, tokens_per_s=args.pace),
+        stream=StreamConfig(
+            fps=args.fps,
+            memory_frames=args.memory,
+            text_tokens=args.text_tokens,
+            retention=args.retention,
+            frame_storage=args.frame_storage,
+            tokens_per_s=args.pace,
+        ),
         model=args.model,
         speed=args.speed or 1.0,
         live=args.live,

@@ -37,7 +37,7 @@ class Asker:
         """
         from vigil.stream.watch import answer
 
-        config = StreamConfig(fps=self.fps)
+        config = StreamConfig(fps=self.fps).settled(self.model.config)
         if max_tokens is not None:
             config = replace(config, max_answer_tokens=max(1, min(max_tokens, config.max_answer_tokens)))
         one = media[0] if len(media) == 1 and isinstance(media[0], str | Path) else None

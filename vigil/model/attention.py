@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vigil.config import ModelConfig, TextConfig
+from vigil.model.linear import Linear
 from vigil.model.rope import Rotation, rotate
 
 
@@ -169,10 +170,10 @@ class SelfAttention(nn.Module):
         self.index = index
         self.heads_NKH = (config.num_heads, config.num_kv_heads, config.head_dim)
         heads, kv_heads, dim = self.heads_NKH
-        self.q_proj = nn.Linear(config.width, heads * dim, bias=False)
-        self.k_proj = nn.Linear(config.width, kv_heads * dim, bias=False)
-        self.v_proj = nn.Linear(config.width, kv_heads * dim, bias=False)
-        self.o_proj = nn.Linear(heads * dim, config.width, bias=False)
+        self.q_proj = Linear(config.width, heads * dim, bias=False)
+        self.k_proj = Linear(config.width, kv_heads * dim, bias=False)
+        self.v_proj = Linear(config.width, kv_heads * dim, bias=False)
+        self.o_proj = Linear(heads * dim, config.width, bias=False)
         self.q_norm = RMSNorm(dim, config.norm_eps) if config.qk_norm else nn.Identity()
         self.k_norm = RMSNorm(dim, config.norm_eps) if config.qk_norm else nn.Identity()
 
@@ -220,10 +221,10 @@ class CrossAttention(nn.Module):
         heads, kv_heads, dim = self.heads_NKH
         self.rope = config.frame_rope
         self.norm_last = config.k_norm == "after_rotation"
-        self.q_proj = nn.Linear(text.width, heads * dim, bias=False)
-        self.k_proj = nn.Linear(text.width, kv_heads * dim, bias=False)
-        self.v_proj = nn.Linear(text.width, kv_heads * dim, bias=False)
-        self.o_proj = nn.Linear(heads * dim, text.width, bias=False)
+        self.q_proj = Linear(text.width, heads * dim, bias=False)
+        self.k_proj = Linear(text.width, kv_heads * dim, bias=False)
+        self.v_proj = Linear(text.width, kv_heads * dim, bias=False)
+        self.o_proj = Linear(heads * dim, text.width, bias=False)
         self.q_norm = RMSNorm(dim, text.norm_eps)
         self.k_norm = RMSNorm(dim, text.norm_eps)
         self.null_value: nn.Parameter | None = None

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vigil.config import ModelConfig, TextConfig
 from vigil.model.attention import CrossAttention, Readable, RMSNorm, SelfAttention, TextCache, TextReader
+from vigil.model.linear import Linear
 from vigil.model.rope import Rotation, frequencies, rotation
 
 
@@ -22,9 +23,9 @@ class MLP(nn.Module):
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(config.width, config.mlp_width, bias=False)
-        self.up_proj = nn.Linear(config.width, config.mlp_width, bias=False)
-        self.down_proj = nn.Linear(config.mlp_width, config.width, bias=False)
+        self.gate_proj = Linear(config.width, config.mlp_width, bias=False)
+        self.up_proj = Linear(config.width, config.mlp_width, bias=False)
+        self.down_proj = Linear(config.mlp_width, config.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: [..., D] -> [..., D]."""
@@ -89,7 +90,7 @@ class Decoder(nn.Module):
             for i in range(text.num_layers)
         )
         self.norm = RMSNorm(text.width, text.norm_eps)
-        self.lm_head = None if text.tie_embeddings else nn.Linear(text.width, text.vocab_size, bias=False)
+        self.lm_head = None if text.tie_embeddings else Linear(text.width, text.vocab_size, bias=False)
 
     @property
     def cross_layers(self) -> list[CrossLayer]:

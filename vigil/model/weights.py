@@ -208,6 +208,8 @@ def mllama_config(raw: Mapping[str, Any]) -> ModelConfig:
         image_token_id=raw.get("image_token_index", vocab_size),
         silence_token_id=raw.get("silence_token_id", None if plain else 128011),
         silence_weight=float(raw.get("silence_token_weight", 1.0)),
+        memory_frames=raw.get("memory_frames", 256),
+        text_tokens=raw.get("text_tokens", 4096),
     )
 
 

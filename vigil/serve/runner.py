@@ -191,7 +191,7 @@ class Runner:
         self.model = model
         self.name = name
         self.sha256 = sha256
-        self.stream = replace(stream or StreamConfig(), stale_s=FRAME_TIMEOUT_S)
+        self.stream = replace(stream or StreamConfig(), stale_s=FRAME_TIMEOUT_S).settled(model.config)
         self.engine = WatchedEngine(model, EngineConfig(max_sessions=seats + CANARY_SEATS))
         self.side_door = SideDoor(lambda: bool(self.engine.handles), share=SIDE_SHARE)
         """For chat completions, which belong to no session."""

@@ -39,6 +39,7 @@ def entry_bytes(model: ModelConfig, storage: Storage = "model", *, bytes_per_num
 
 def budget_of(model: ModelConfig, stream: StreamConfig, *, bytes_per_number: int = 2) -> Budget:
     """What a stream with these settings costs."""
+    stream = stream.settled(model)
     each = entry_bytes(model, stream.frame_storage, bytes_per_number=bytes_per_number)
     entries = stream.memory_frames
     slide = entries // 4 if stream.retention == "window" else 0

@@ -13,7 +13,7 @@ from vigil.stream.budget import budget_of
 
 def lane_bytes(model: VideoModel, stream: StreamConfig) -> int:
     """Memory that both lanes of one session take at most."""
-    text, size = model.config.text, model.dtype.itemsize
+    stream, text, size = stream.settled(model.config), model.config.text, model.dtype.itemsize
     layers = text.num_layers - len(text.cross_layers)
     entries = stream.text_tokens
     if model.config.fusion == "decoder-only":

@@ -64,7 +64,8 @@ def lanes_for(
     The twin's text lane has room for the vision tokens of `StreamConfig.memory_frames` frames besides the text, so that
     both models remember about as much.
     """
-    text, room = model.config.text, config.text_tokens if text_tokens is None else text_tokens
+    config, text = config.settled(model.config), model.config.text
+    room = config.text_tokens if text_tokens is None else text_tokens
     cross = len(text.cross_layers)
     if model.config.fusion == "decoder-only":
         if text_tokens is None:

@@ -76,9 +76,10 @@ class Session:
         if model.tokenizer is None:
             raise ModelError("this model folder has no tokenizer.json, and a session needs text. Add the file.")
         self.model = model
-        self.config = config or StreamConfig()
+        config = config or StreamConfig()
         if fps is not None:
-            self.config = replace(self.config, fps=fps)
+            config = replace(config, fps=fps)
+        self.config = config.settled(model.config)
         self.mailbox = Mailbox()
         self._policy = policy or Greedy()
         self._sampler = sampler or Sampler()

@@ -172,7 +172,7 @@ def answer(
     Raises:
         SourceError, MediaError: the source cannot be opened or decoded. ModelError: the model has no tokenizer.
     """
-    config, sampler = config or StreamConfig(fps=fps), sampler or Sampler()
+    config, sampler = (config or StreamConfig(fps=fps)).settled(model.config), sampler or Sampler()
     if model.tokenizer is None:
         raise ModelError("this model folder has no tokenizer.json, and an answer needs text. Add the file.")
     control = ControlIds(model.tokenizer, image_token_id=model.config.image_token_id)

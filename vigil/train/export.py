@@ -57,6 +57,8 @@ def released_config(config: ModelConfig) -> dict[str, Any]:
         "image_token_index": config.image_token_id,
         "silence_token_id": config.silence_token_id,
         "silence_token_weight": config.silence_weight,
+        "memory_frames": config.memory_frames,
+        "text_tokens": config.text_tokens,
         "before_first_frame": config.before_first_frame,
         "k_norm": config.k_norm,
         "pool_mode": vision.pooling,

@@ -84,8 +84,9 @@ class Driven:
     policy: Policy | None = None
     """When to speak; default: unless silence is the most likely token."""
     name: str = "study"
-    memory_frames: int = 256
-    text_tokens: int = 4096
+    memory_frames: int = 0
+    text_tokens: int = 0
+    """What its lanes keep; 0: what the model was trained to."""
 
     def __post_init__(self) -> None:
         if (self.design == "beside") == (self.model.config.fusion == "decoder-only"):
