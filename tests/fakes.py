@@ -19,8 +19,8 @@ from torch import Tensor
 
 from vigil.config import ModelConfig, TextConfig, VisionConfig
 from vigil.model import VideoModel
-from vigil.model.attention import FrameView, TextCache
 from vigil.model.tokens import ELLIPSIS, END_OF_TURN, SILENCE, SPECIAL_TOKENS, Tokenizer
+from vigil.model.views import FrameView, TextCache
 from vigil.stream.journal import Moment, Question, Totals
 from vigil.stream.perceiver import Perceiver
 from vigil.stream.session import Session

@@ -12,7 +12,7 @@ from vigil.data.ablations import Unrelated, learn_first_answers
 from vigil.data.layout import Layout, Sample
 from vigil.data.records import Record, Reply, Turn
 from vigil.data.synthesize import SynthConfig, synthesize
-from vigil.model.model import IGNORE
+from vigil.model.loss import IGNORE
 from vigil.world.captions import describe
 from vigil.world.config import WorldConfig
 from vigil.world.scene import sample_scene

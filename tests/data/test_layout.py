@@ -17,7 +17,7 @@ from vigil.data.layout import Layout, Sample
 from vigil.data.records import Record, Reply, Turn
 from vigil.data.synthesize import SynthConfig, synthesize
 from vigil.model import VideoModel
-from vigil.model.model import IGNORE
+from vigil.model.loss import IGNORE
 from vigil.model.tokens import ELLIPSIS, END_OF_TURN, IMAGE, SILENCE, SPECIAL_TOKENS
 from vigil.stream.session import Session
 from vigil.world.captions import describe

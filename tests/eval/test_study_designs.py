@@ -25,8 +25,8 @@ from vigil.eval.study.designs import (
     write_share,
 )
 from vigil.model import VideoModel
-from vigil.model.attention import TextCache
 from vigil.model.interleave import twin_of
+from vigil.model.views import TextCache
 
 PER_FRAME = CONV.tokens_per_frame
 COSTS = Costs(token_s=0.02, encode_s=0.0)

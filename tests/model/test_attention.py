@@ -14,8 +14,9 @@ from torch import Tensor
 
 from vigil.config import KNorm
 from vigil.model import VideoModel
-from vigil.model.attention import CrossAttention, FrameView, Prefix, Visible, attend
+from vigil.model.attention import CrossAttention
 from vigil.model.rope import Rotation, rotate
+from vigil.model.views import FrameView, Prefix, Visible, attend
 
 
 def layer_of(model: VideoModel) -> CrossAttention:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from vigil.config import Pooling, VisionConfig
 from vigil.model import VideoModel, load
-from vigil.model.model import visible_frames
+from vigil.model.views import visible_frames
 from vigil.model.vision import preprocess
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from vigil.config import VisionConfig
 from vigil.errors import ConfigError, ShapeError
 from vigil.model import VideoModel, load
-from vigil.model.model import released_loss
+from vigil.model.loss import released_loss
 
 BOTH = pytest.mark.parametrize("vision", [CONV, TILE_VIT], ids=["conv", "tile-vit"])
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vigil.config import StreamConfig
 from vigil.errors import MemoryFull
-from vigil.model.attention import Prefix
+from vigil.model.views import Prefix
 from vigil.stream.memory import FrameMemory
 from vigil.stream.retention import Entry
 

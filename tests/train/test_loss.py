@@ -13,7 +13,7 @@ from tests.fakes import byte_tokenizer
 from vigil.data.layout import Layout, Sample
 from vigil.data.records import Record, Reply, Turn
 from vigil.errors import ConfigError
-from vigil.model.model import IGNORE, released_loss
+from vigil.model.loss import IGNORE, released_loss
 from vigil.train.loss import (
     RESPONSE,
     SILENT,

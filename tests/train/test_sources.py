@@ -20,7 +20,7 @@ from tests.stream.videos import grey, write_video
 from tests.train.tiny import STAGE, maker
 from vigil.data.records import Record, Reply, Turn
 from vigil.errors import DataError
-from vigil.model.model import IGNORE
+from vigil.model.loss import IGNORE
 from vigil.train.examples import Example, evenly
 from vigil.train.sources import JsonLines, Source, open_sources
 

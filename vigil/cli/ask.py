@@ -22,6 +22,7 @@ Answer one question after the whole video has been seen.
   QUESTION      what to answer, in quotes
   --fps HZ      frames read per second of video (default: 1.0)
   --model NAME  nano, a folder, or a hub name (default: nano)
+  --dry-run     say what would be used; load and answer nothing
 
 examples:
   vigil ask kitchen.mp4 "How many people came in?"
@@ -38,6 +39,7 @@ def parser() -> Parser:
     flags.add_argument("question", metavar="QUESTION")
     flags.add_argument("--fps", type=positive, default=1.0, metavar="HZ")
     flags.add_argument("--model", default="nano", metavar="NAME")
+    flags.add_argument("--dry-run", action="store_true")
     return flags
 
 
@@ -57,6 +59,13 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError(
             "a live source has no end, and vigil ask answers after it. Use vigil watch SOURCE --ask TEXT."
         )
+    if args.dry_run:
+        from vigil.cli.plan import model_fact, source_fact, stream_fact, tell
+
+        fact, config = model_fact(args.model)
+        memory = stream_fact(StreamConfig(fps=args.fps), config)
+        tell("ask", source=source_fact(args.source, args.fps), question=args.question, model=fact, memory=memory)
+        return
     with open_source(args.source, fps=args.fps) as source:  # a wrong source is found before the model is loaded
         text = answer(args.model, source, args.question, args.fps)
     for warning in source.warnings:

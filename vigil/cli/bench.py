@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vigil.eval.speed.scales import SpeedScale
 
 NAMES = ("memory", "question", "decode", "matched", "gaps", "live", "paper", "video")
+USUAL_DEVICE = {"tiny": "cpu", "11b": "cuda"}
 HELP = f"""\
 usage: vigil bench [--scale tiny|11b] [--device NAME] [--parts NAME,...] [--json]
                    [--plots DIR] [--save FILE]
@@ -38,6 +39,7 @@ was measured so far.
   --json        the card goes to stderr, and one JSON object is the last line
   --plots DIR   draw time against frames and against length of the stream
   --save FILE   write the JSON object to a file too
+  --dry-run     say what would be measured, on which device; measure nothing
 
 examples:
   vigil bench
@@ -56,6 +58,7 @@ def parser() -> Parser:
     flags.add_argument("--json", action="store_true")
     flags.add_argument("--plots", type=Path, metavar="DIR")
     flags.add_argument("--save", type=Path, metavar="FILE")
+    flags.add_argument("--dry-run", action="store_true")
     return flags
 
 
@@ -77,7 +80,12 @@ def run(args: argparse.Namespace) -> None:
     """
     from vigil.eval.speed.scales import SCALES
 
-    device = device_named(args.device or ("cuda" if args.scale == "11b" else "cpu"))
+    if args.dry_run:
+        from vigil.cli.plan import tell
+
+        tell("bench", scale=args.scale, device=args.device or USUAL_DEVICE[args.scale], parts=", ".join(args.parts))
+        return
+    device = device_named(args.device or USUAL_DEVICE[args.scale])
     results = measured(SCALES[args.scale], device, args.parts)
     _tell(results, args)
     if results.interrupted:

@@ -44,6 +44,7 @@ printed opens the page; everybody who connects needs the token in it.
   --allow-origin ORIGIN  one more web origin that may connect
   --allow-host HOST      one more value of the Host header, with its port
   --public               allow a --host other than this machine
+  --dry-run              say what would be served; listen to nothing
 
 examples:
   vigil serve
@@ -91,6 +92,7 @@ def parser() -> Parser:
     flags.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN")
     flags.add_argument("--allow-host", action="append", default=[], metavar="HOST")
     flags.add_argument("--public", action="store_true")
+    flags.add_argument("--dry-run", action="store_true")
     return flags
 
 
@@ -130,7 +132,11 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         VigilError: see the exit codes.
     """
-    serve(options(args))
+    given = options(args)
+    if args.dry_run:
+        tell_plan(given)
+    else:
+        serve(given)
 
 
 def options(args: argparse.Namespace) -> Options:
@@ -161,6 +167,22 @@ def options(args: argparse.Namespace) -> Options:
         compat_markers=args.compat_markers,
         origins=tuple(args.allow_origin),
         hosts=tuple(args.allow_host),
+    )
+
+
+def tell_plan(options: Options) -> None:
+    """Say what would be served, where, and what each session keeps. No name of a camera comes with its address."""
+    from vigil.cli.plan import model_fact, stream_fact, tell
+    from vigil.config import StreamConfig
+
+    fact, config = model_fact(options.model)
+    tell(
+        "serve",
+        address=f"http://{options.host}:{options.port}/",
+        data=f"{options.data}, durability {options.durability}, kept {options.keep_hours} h",
+        cameras=", ".join(name for name, _ in options.cameras) or "none",
+        model=fact,
+        sessions=f"{options.max_sessions}, each {stream_fact(StreamConfig(), config)}",
     )
 
 

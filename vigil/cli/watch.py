@@ -60,8 +60,8 @@ the next one, typed or given, ends the one before.
   --pace TOKENS        tokens spoken per second of video (default: 8.0)
   --threshold P        speak where P(silence) < P, 0 to 1 (default: greedy)
   --json               one JSON event per line, for other programs
-  --srt FILE           write what was said as SRT subtitles at the end
-  --vtt FILE           the same as WebVTT
+  --srt, --vtt FILE    write what was said as SRT or WebVTT subtitles
+  --dry-run            say what would be used; open no camera, load no weights
   --out FILE           write the lines of --json to a file
   --log DIR            keep the session in a folder; see vigil log --help
   --resume ID          go on with a kept session after the last frame it saw
@@ -127,6 +127,7 @@ def parser() -> Parser:
     flags.add_argument("--out", type=Path, metavar="FILE")
     flags.add_argument("--log", type=Path, metavar="DIR")
     flags.add_argument("--resume", metavar="ID")
+    flags.add_argument("--dry-run", action="store_true")
     return flags
 
 
@@ -136,7 +137,11 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         VigilError: see the exit codes. KeyboardInterrupt: ctrl-C, after a clean end.
     """
-    watch(options(args))
+    given = options(args)
+    if args.dry_run:
+        tell_plan(given)
+    else:
+        watch(given)
 
 
 def options(args: argparse.Namespace) -> Options:
@@ -175,6 +180,22 @@ def options(args: argparse.Namespace) -> Options:
         out=args.out,
         log=args.log,
         resume=args.resume,
+    )
+
+
+def tell_plan(options: Options) -> None:
+    """Say what would be watched, by whom, and what it keeps."""
+    from vigil.cli.plan import model_fact, source_fact, stream_fact, tell
+
+    options = options if options.others else with_demo(options)
+    sources = [source for source in (options.source, *options.others) if source is not None]
+    fact, config = model_fact(options.model)
+    tell(
+        "watch",
+        sources=", ".join(source_fact(source, options.stream.fps) for source in sources),
+        questions="; ".join(question.text for question in options.questions) or "none",
+        model=fact,
+        each_keeps=stream_fact(options.stream, config),
     )
 
 

@@ -15,7 +15,7 @@ from vigil.data.layout import Sample
 from vigil.data.recital import LATE_KINDS, item_of
 from vigil.data.records import Record, Reply, Turn
 from vigil.data.synthesize import synthesize
-from vigil.model.model import IGNORE
+from vigil.model.loss import IGNORE
 from vigil.model.tokens import ControlIds
 from vigil.world.captions import describe
 from vigil.world.scene import WorldConfig, sample_scene

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vigil.data.layout import Sample
 from vigil.errors import ShapeError
-from vigil.model.model import IGNORE
+from vigil.model.loss import IGNORE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from vigil.data.recital import LATE_KINDS, Recitation
 from vigil.data.records import Record, Reply, Turn
-from vigil.model.model import IGNORE
+from vigil.model.loss import IGNORE
 from vigil.model.tokens import ControlIds, Slot, Tokenizer, Transcript
 
 EPSILON_S = 1e-9

@@ -21,7 +21,8 @@ from vigil.data.synthesize import SynthConfig, synthesize
 from vigil.errors import ConfigError, TokenizerError
 from vigil.eval.behaviour import Estimate, pooled_share
 from vigil.eval.text import normalise
-from vigil.model.model import IGNORE, VideoModel
+from vigil.model.loss import IGNORE
+from vigil.model.model import VideoModel
 from vigil.model.vision import preprocess
 from vigil.world.captions import describe
 from vigil.world.chance import Split

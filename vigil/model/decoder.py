@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vigil.config import ModelConfig, TextConfig
-from vigil.model.attention import CrossAttention, Readable, RMSNorm, SelfAttention, TextCache, TextReader
+from vigil.model.attention import CrossAttention, RMSNorm, SelfAttention
 from vigil.model.linear import Linear
 from vigil.model.rope import Rotation, frequencies, rotation
+from vigil.model.views import Readable, TextCache, TextReader
 
 
 class MLP(nn.Module):

@@ -11,22 +11,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vigil.config import ModelConfig
 from vigil.errors import ShapeError
-from vigil.model.attention import FrameView, Readable, TextCache, Visible
 from vigil.model.decoder import Decoder
 from vigil.model.interleave import interleave
-from vigil.model.rows import check_inputs, default_positions, frame_segments, look_back, within_segments
+from vigil.model.loss import released_loss
+from vigil.model.rows import check_inputs, default_positions, look_back
+from vigil.model.views import Readable, TextCache
 from vigil.model.vision import ConvEncoder, TileViT, pool_patches
+from vigil.model.whole import fused, interleaved
 
 if TYPE_CHECKING:
     from vigil.model.tokens import Tokenizer
-
-IGNORE = -100
-"""Label of a token that takes no part in the loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +44,6 @@ class Written(NamedTuple):
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
-
-
-def visible_frames(positions_BT: Tensor, frame_positions_BF: Tensor) -> Visible:
-    """A row sees every frame whose placeholder stands at or before it; position -1 marks an absent frame.
-
-    Shapes: [B, T], [B, F] -> `Visible`.
-    """
-    return _visible((frame_positions_BF[:, None] <= positions_BT[:, :, None]) & (frame_positions_BF[:, None] >= 0))
-
-
-def _visible(mask_BTF: Tensor) -> Visible:
-    any_BT1 = mask_BTF.any(-1, keepdim=True)
-    return Visible(mask_BTF | ~any_BT1, any_BT1)
-
-
-def released_loss(logits_BTV: Tensor, labels_BT: Tensor, *, silence_id: int | None, silence_weight: float) -> Tensor:
-    """Cross entropy of each token's successor, silence targets weighted, divided by the number of valid tokens.
-
-    Shapes: [B, T, V], [B, T] with -100 where a token does not count -> scalar.
-
-    Source: arXiv 2606.07639, its released training code.
-    """
-    targets = labels_BT[:, 1:].flatten()
-    ce = F.cross_entropy(logits_BTV[:, :-1].flatten(0, 1).float(), targets, ignore_index=IGNORE, reduction="none")
-    if silence_id is not None and silence_weight != 1.0:
-        ce = torch.where(targets == silence_id, ce * silence_weight, ce)
-    return ce.sum() / (targets != IGNORE).sum().clamp(min=1)
 
 
 class VideoModel(nn.Module):
@@ -250,65 +221,12 @@ class VideoModel(nn.Module):
             position_ids = default_positions(input_ids, segment_ids)
         if frames is not None:
             features = self.encode_frames(frames)[0]
-        hidden = self._interleaved if self.config.fusion == "decoder-only" else self._fused
-        logits = self.decoder.head(hidden(input_ids, position_ids, features, frame_positions, video_index, segment_ids))
+        hidden = interleaved if self.config.fusion == "decoder-only" else fused
+        logits = self.decoder.head(
+            hidden(self, input_ids, position_ids, features, frame_positions, video_index, segment_ids)
+        )
         loss = None
         if labels is not None:
             weight = self.config.silence_weight if silence_weight is None else silence_weight
             loss = released_loss(logits, labels, silence_id=self.config.silence_token_id, silence_weight=weight)
         return Output(logits, loss)
-
-    def _fused(
-        self,
-        input_ids: Tensor,
-        position_ids: Tensor,
-        features: Tensor | None,
-        frame_positions: Tensor | None,
-        video_index: Tensor | None,
-        segment_ids: Tensor | None,
-    ) -> Tensor:
-        """Last hidden states of the text, which reads the frames from the side. Shapes: -> [B, T, D]."""
-        views: list[FrameView | None] = [None] * len(self.decoder.cross_layers)
-        if features is not None and frame_positions is not None and frame_positions.shape[1]:
-            visible = visible_frames(position_ids, frame_positions)
-            if segment_ids is not None:
-                owner_BF = frame_segments(input_ids, segment_ids, frame_positions, self.config.image_token_id)
-                visible = _visible(visible.mask_BTF & visible.any_BT1 & (owner_BF[:, None] == segment_ids[..., None]))
-            views = self._views(features, frame_positions, video_index, visible)
-        return self.decoder(input_ids, position_ids, views, mask=within_segments(segment_ids))  # type: ignore[no-any-return]
-
-    def _interleaved(
-        self,
-        input_ids: Tensor,
-        position_ids: Tensor,
-        features: Tensor | None,
-        frame_positions: Tensor | None,
-        video_index: Tensor | None,
-        segment_ids: Tensor | None,
-    ) -> Tensor:
-        """Last hidden states of the text, with the vision tokens standing in it. Shapes: -> [B, T, D]."""
-        h_BTD, mask = self.decoder.embed_tokens(input_ids), within_segments(segment_ids)
-        if features is None or frame_positions is None:
-            return self.decoder.run(h_BTD, position_ids, [], mask=mask)
-        features_BFPD = features if video_index is None else features[video_index]
-        order = interleave(input_ids == self.config.image_token_id, frame_positions >= 0, features_BFPD.shape[2])
-        h_BSD, positions_BS = order.weave(h_BTD, position_ids, features_BFPD, frame_positions)
-        if segment_ids is not None:
-            owner_BF = frame_segments(input_ids, segment_ids, frame_positions, self.config.image_token_id)
-            mask = within_segments(order.mix(segment_ids, owner_BF))
-        return order.text_of(self.decoder.run(h_BSD, positions_BS, [], mask=mask))
-
-    def _views(
-        self, features_VFPD: Tensor, positions_BF: Tensor, video_index: Tensor | None, visible: Visible
-    ) -> list[FrameView | None]:
-        """Project each video once, place it for each row, and lay frames and vision tokens along one axis."""
-        projected = self.project_frames(features_VFPD)
-        if video_index is not None:
-            projected = Written(
-                tuple(k[video_index] for k in projected.keys), tuple(v[video_index] for v in projected.values)
-            )
-        written = self.place_frames(projected, positions_BF.clamp(min=0))
-        return [
-            FrameView(k.transpose(1, 2).flatten(2, 3), v.transpose(1, 2).flatten(2, 3), visible)
-            for k, v in zip(written.keys, written.values, strict=True)
-        ]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vigil.model.attention import Readable, TextBatch, TextCache
 from vigil.model.rows import look_back
+from vigil.model.views import Readable, TextBatch, TextCache
 
 if TYPE_CHECKING:
     from vigil.model.model import VideoModel

@@ -97,6 +97,15 @@ def find_folder(path_or_name: str | Path) -> Path:
     Raises:
         ModelError: nothing there, and what to do about it.
     """
+    return local_folder(path_or_name) or _download(str(path_or_name))
+
+
+def local_folder(path_or_name: str | Path) -> Path | None:
+    """Where a model lies on this machine; None: it has a hub name and would have to be looked for there.
+
+    Raises:
+        ModelError: it is neither here nor of the form of a hub name.
+    """
     path = Path(path_or_name)
     if path.is_dir():
         return path
@@ -110,7 +119,7 @@ def find_folder(path_or_name: str | Path) -> Path:
             f"no model at {str(path_or_name)!r}: not a folder, not one of the bundled models {names}, and not a hub "
             'name of the form "org/name".'
         )
-    return _download(str(path_or_name))
+    return None
 
 
 def _download(name: str) -> Path:

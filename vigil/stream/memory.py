@@ -18,9 +18,9 @@ from torch import Tensor
 
 from vigil.config import StreamConfig
 from vigil.errors import MemoryFull
-from vigil.model.attention import FrameView, Prefix
 from vigil.model.model import VideoModel, Written
 from vigil.model.rope import Turner, frequencies
+from vigil.model.views import FrameView, Prefix
 from vigil.stream.retention import Entry, Group, retention_of
 from vigil.stream.store import LayerStore
 from vigil.stream.text_lane import TextMemory

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from vigil.errors import MemoryFull
-from vigil.model.attention import TextReader, attend
 from vigil.model.model import VideoModel
+from vigil.model.views import TextReader, attend
 from vigil.stream.memory import FrameMemory
 from vigil.stream.text_lane import TextMemory
 

@@ -30,7 +30,7 @@ from vigil.config import VisionConfig
 from vigil.data.layout import Layout, Sample
 from vigil.data.records import Record
 from vigil.errors import DataError
-from vigil.model.model import IGNORE
+from vigil.model.loss import IGNORE
 from vigil.model.vision import preprocess
 from vigil.train.stages import StageConfig
 from vigil.types import Frame

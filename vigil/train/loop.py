@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from vigil.data.layout import Layout
 from vigil.errors import ConfigError
-from vigil.model.model import IGNORE, VideoModel
+from vigil.model.loss import IGNORE
+from vigil.model.model import VideoModel
 from vigil.model.vision import normalise
 from vigil.model.weights import save
 from vigil.train.checkpoint import load_state, save_state

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vigil.data.layout import Sample
 from vigil.errors import ConfigError
-from vigil.model.model import IGNORE
+from vigil.model.loss import IGNORE
 from vigil.model.tokens import ELLIPSIS, END_OF_TURN, SILENCE, Tokenizer
 
 TEXT, SILENT, RESPONSE, TURN_END = range(4)

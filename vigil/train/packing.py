@@ -14,7 +14,8 @@ from torch import Tensor
 from vigil.config import ModelConfig
 from vigil.data.layout import Sample
 from vigil.errors import DataError
-from vigil.model.model import IGNORE, VideoModel
+from vigil.model.loss import IGNORE
+from vigil.model.model import VideoModel
 from vigil.train.examples import Example
 from vigil.train.loss import StateIds, target_kinds
 

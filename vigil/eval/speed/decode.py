@@ -18,8 +18,8 @@ from vigil.eval.speed.contestants import step_bytes
 from vigil.eval.speed.figures import Bound, Figure, Part, Row
 from vigil.eval.speed.machine import Clock, quantile
 from vigil.model import VideoModel
-from vigil.model.attention import attend
 from vigil.model.model import Written
+from vigil.model.views import attend
 from vigil.stream.feed import Feed, feed
 from vigil.stream.lanes import FrameQueue, lanes_for
 from vigil.stream.memory import FrameMemory
