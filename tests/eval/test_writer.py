@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakes import ScriptedModel, StepClock
+from fakes import ScriptedModel, StepClock, picture
 
 from vigil.config import StreamConfig
 from vigil.errors import DataError
@@ -11,8 +11,9 @@ from vigil.eval.log import Log
 from vigil.eval.rows import AnswerRow, Clock, DropRow, FrameRow, HeadRow, TokRow
 from vigil.eval.writer import LogWriter
 from vigil.model.tokens import ELLIPSIS, SILENCE
+from vigil.stream.engine import Engine, EngineConfig
 from vigil.stream.session import Session as RealSession
-from vigil.types import Asked, Done, Ended, FramesDropped, Interrupted, Revise, Say, Silence
+from vigil.types import Asked, Done, Ended, Frame, FramesDropped, Interrupted, Revise, Say, Silence
 
 
 class Session:
@@ -147,6 +148,40 @@ def test_dropped_frames_are_entered_where_they_must_have_come() -> None:
     assert [row.why for row in log.rows if isinstance(row, DropRow)] == ["queue_full", "policy", "error"]
 
 
+def test_a_frame_that_waits_while_one_before_it_is_dropped_comes_after_it_in_the_log() -> None:
+    live = Session("wall")
+    live.see(0, 0.0)
+    live.now(2.0)
+    live.writer.trace("drop", i=1, w=2.0, why="queue")  # 2 and 3 came before this, and wait for the encoder
+    live.event(FramesDropped, first_s=1.0, last_s=1.0, count=1, reason="queue")
+    for i, came_s in ((2, 1.1), (3, 1.1)):
+        live.writer.trace("frame", i=i, t=came_s, w=came_s)
+        live.writer.trace("ready", i=i, w=2.5)
+    live.now(2.6)
+    live.writer.trace("drop", i=4, w=2.6, why="queue")
+    live.event(FramesDropped, first_s=2.0, last_s=2.0, count=1, reason="queue")
+    log = live.log()
+    assert [(row.i, row.t, row.w) for row in log.frames] == [
+        (0, 0, 0),
+        (1, 1, 1.1),
+        (2, 1.1, 1.1),
+        (3, 1.1, 1.1),
+        (4, 2, 2.6),
+    ]
+    assert [(row.i, row.w) for row in log.drops] == [(1, 2.0), (4, 2.6)]
+
+
+def test_a_dropped_frame_between_two_that_came_at_one_instant_stands_between_them() -> None:
+    live = Session("wall")
+    for i, came_s in ((0, 1.0), (2, 1.0)):
+        live.writer.trace("frame", i=i, t=1.0, w=came_s)
+        live.writer.trace("ready", i=i, w=3.0)
+    live.now(3.0)
+    live.writer.trace("drop", i=1, w=3.0, why="stale")
+    live.event(FramesDropped, first_s=1.0, last_s=1.0, count=1, reason="stale")
+    assert [(row.i, row.w) for row in live.log().frames] == [(0, 1.0), (1, 1.0), (2, 1.0)]
+
+
 def test_a_drop_of_a_frame_that_was_traced_on_arrival_keeps_its_times() -> None:
     live = Session("wall")
     live.writer.trace("frame", i=0, t=0.5, w=0.6)
@@ -191,3 +226,20 @@ def test_a_real_session_gives_a_valid_log_with_its_revision_and_its_times() -> N
     assert {said.q for said in log.speech} == {"q1"}
     assert [frame.w for frame in log.frames] == [0.0, 1.0, 2.5]
     assert log.decisions[0].vis == -1
+
+
+def test_a_live_session_that_drops_frames_gives_a_valid_log() -> None:
+    head = HeadRow(v=1, clock="wall", w0=0.0, speed=1.0, fps=1.0, model="scripted", seed=0, policy="greedy", cost=None)
+    writer = LogWriter(head)
+    engine = Engine(ScriptedModel(), EngineConfig(max_sessions=1))
+    handle = engine.open(config=StreamConfig(queue_frames=2, stale_s=60.0), on_event=writer.event, trace=writer.trace)
+    for i in range(6):
+        handle.push(Frame(picture(i), float(i)))
+    handle.finish()
+    while engine.handles:
+        engine.step()
+    log = writer.log()
+    assert [row.i for row in log.drops] == [0, 1, 2, 3]
+    assert sorted(log.ready_w) == [4, 5]
+    assert [row.t for row in log.frames] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert max(row.w for row in log.frames) < min(row.w for row in log.drops)

@@ -12,7 +12,9 @@ An answer of the log is one revision of an answer of the session: `a` = "<answer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from threading import Lock
 from typing import Any, Literal
@@ -37,6 +39,9 @@ from vigil.types import Asked, Back, Done, DropReason, Ended, Event, FramesDropp
 
 Trace = Callable[..., None]
 """Called as trace(kind, **fields): the fields of a frame, ready, drop, evict or decide row, and `t`, the media time."""
+
+Place = tuple[float, int]
+"""Where a row stands in the log: run clock, then order of coming."""
 
 _TRACED = ("frame", "ready", "drop", "evict", "decide")
 _WHY: dict[DropReason, DropWhy] = {
@@ -63,8 +68,8 @@ class LogWriter:
 
     def __init__(self, head: HeadRow) -> None:
         self._head = head
-        self._rows: list[tuple[float, int, Timed]] = []
-        """(run clock, order of coming, row)."""
+        self._rows: list[tuple[Place, float, Timed]] = []
+        """(place, index of a frame, row); what stands at the place of a frame and is no frame comes after it."""
         self._order = count()
         self._lock = Lock()
         self._media_s = 0.0
@@ -73,10 +78,13 @@ class LogWriter:
         self._question_of: dict[int, str | None] = {}
         """Answer of the session -> the question that was open when it began."""
         self._opened: set[str] = set()
-        self._frames: dict[int, FrameRow] = {}
-        self._drops: list[DropRow] = []
+        self._came: dict[int, Place] = {}
+        """Frames that were traced."""
+        self._dropped: dict[int, Place] = {}
         self._untimed: list[int] = []
         """Dropped frames that the next `FramesDropped` tells the times of."""
+        self._untraced: dict[int, FrameRow] = {}
+        """Frames of which nothing is known but that they were dropped, as if they had come then."""
 
     def trace(self, kind: str, **fields: Any) -> None:
         """Take one trace record of the session.
@@ -95,11 +103,11 @@ class LogWriter:
             row = row_from_json(KINDS[kind], fields, where=f"trace {kind}")
             assert not isinstance(row, HeadRow)
             self._media_s = max(self._media_s, t)
-            self._put(row)
+            place = self._put(row)
             if isinstance(row, FrameRow):
-                self._frames[row.i] = row
+                self._came[row.i] = place
             elif isinstance(row, DropRow):
-                self._drops.append(row)
+                self._dropped[row.i] = place
                 self._untimed.append(row.i)
 
     def event(self, event: Event) -> None:
@@ -131,7 +139,7 @@ class LogWriter:
             DataError: the rows break a validity rule, such as a token that saw a frame before it was ready.
         """
         with self._lock:
-            rows = sorted(self._rows, key=lambda entry: entry[:2])
+            rows = sorted([*self._rows, *self._arrivals()], key=lambda entry: entry[:2])
             return validate([self._head, *(row for _, _, row in rows)])
 
     def take(self) -> list[Timed]:
@@ -140,8 +148,10 @@ class LogWriter:
             rows, self._rows = self._rows, []
             return [row for _, _, row in rows]
 
-    def _put(self, row: Timed, *, first: bool = False) -> None:
-        self._rows.append((row.w, -1 if first else next(self._order), row))
+    def _put(self, row: Timed) -> Place:
+        place = (row.w, next(self._order))
+        self._rows.append((place, row.i if isinstance(row, FrameRow) else math.inf, row))
+        return place
 
     def _open(self, answer: int, rev: int, w: float, *, supersedes: int | None = None) -> str:
         a = f"{answer}.{rev}"
@@ -163,17 +173,24 @@ class LogWriter:
         self._put(AnswerRow(a=a, q=self._question_of[event.answer], w=w, state=state, text=event.text))
 
     def _time_drops(self, event: FramesDropped) -> None:
-        """Enter the dropped frames of a run that were not traced on arrival.
-
-        Their times are spread evenly over the run. They count as having arrived when they were dropped, or with the
-        next frame if that came before: the latest that is possible.
-        """
+        """Give the dropped frames of a run that were not traced on arrival their times, spread evenly over the run."""
         run, self._untimed = self._untimed, []
-        dropped_w = {row.i: row.w for row in self._drops}
         step_s = (event.last_s - event.first_s) / max(len(run) - 1, 1)
         for n, i in enumerate(run):
-            if i not in self._frames:
-                later = [row.w for j, row in self._frames.items() if j > i]
-                frame = FrameRow(i=i, t=event.first_s + n * step_s, w=min([dropped_w[i], *later]))
-                self._frames[i] = frame
-                self._put(frame, first=True)
+            if i not in self._came:
+                self._untraced[i] = FrameRow(i=i, t=event.first_s + n * step_s, w=self._dropped[i][0])
+
+    def _arrivals(self) -> list[tuple[Place, float, Timed]]:
+        """Where untraced frames stand: at their drop, or at the next frame if that came before, the latest possible.
+
+        That is known at the end alone, for a frame that waits is traced after the drop of one before it.
+        """
+        found: list[tuple[Place, float, Timed]] = []
+        latest: Place = (math.inf, 0)
+        for i in sorted({*self._came, *self._untraced}, reverse=True):
+            if i in self._came:
+                latest = self._came[i]
+            else:
+                latest = min(latest, self._dropped[i])
+                found.append((latest, i, replace(self._untraced[i], w=latest[0])))
+        return found
