@@ -8,7 +8,7 @@ field with a default may be left out. A field whose JSON name is a Python keywor
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import cache
@@ -54,7 +54,7 @@ def _convert(value: Any, hint: Any) -> Any:
         if isinstance(value, dict):
             return {name: _convert(number, float) for name, number in value.items()}
     elif hint is float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
             return float(value)
     elif type(value) is hint:
         return value
@@ -107,7 +107,7 @@ def json_lines(lines: Iterable[str], *, where: str) -> Iterator[tuple[str, dict[
         here = f"{where} line {number}"
         try:
             values = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits, or a thousand brackets
             raise DataError(f"{here} is not JSON: {error}.") from error
         if not isinstance(values, dict) or not isinstance(values.get("k"), str):
             raise DataError(f'{here} is not an object with a kind "k". Each line must be {{"k": ..., ...}}.')
@@ -115,13 +115,13 @@ def json_lines(lines: Iterable[str], *, where: str) -> Iterator[tuple[str, dict[
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read a UTF-8 text file as lines.
+    """Read a UTF-8 text file as lines; a lone surrogate, as in a question typed as other bytes, is let through.
 
     Raises:
         SourceError: the file cannot be opened. DataError: it is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8").split("\n")
+        return path.read_text(encoding="utf-8", errors="surrogatepass").split("\n")
     except OSError as error:
         raise SourceError(f"{path} cannot be opened: {error.strerror}. Check the path.") from error
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from unicodedata import decimal
 
 # fmt: off
 _UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -62,7 +63,10 @@ def strict_letter(text: str, options: Sequence[str]) -> str | None:
 def one_number(text: str) -> str | None:
     """The one whole number in a text, as digits; None if there is none or more than one."""
     numbers = [word for word in normalise(text).split() if word.isdecimal()]
-    return str(int(numbers[0])) if len(numbers) == 1 else None
+    if len(numbers) != 1:
+        return None
+    digits = "".join(str(decimal(digit)) for digit in numbers[0])
+    return digits.lstrip("0") or "0"
 
 
 def yes_or_no(text: str) -> str | None:
