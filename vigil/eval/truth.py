@@ -122,10 +122,11 @@ class Truth:
         """What is to be said about a question (None: unasked), in order of time.
 
         A question with values and no `ev` line of its own has an event wherever it takes a value: its first answer is
-        due when it is asked, or when the first value begins. Its texts are those that state the value.
+        due when it is asked, or when the first value begins. Its texts are those that state the value. Nothing is to be
+        said about a question that the truth does not know.
         """
         listed = sorted((event for event in self.events if event.q == q), key=lambda event: event.s)
-        return listed or ([] if q is None else _events_of_values(self.by_id[q], self.values_of(q)))
+        return listed if listed or q not in self.by_id else _events_of_values(self.by_id[q], self.values_of(q))
 
     @cached_property
     def all_events(self) -> list[Happening]:
