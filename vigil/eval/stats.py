@@ -120,9 +120,8 @@ def theil_sen(x: Sequence[float], y: Sequence[float], *, most: int = 1500) -> Sl
     n = len(x_N)
     variance = (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
     half = 1.959964 * math.sqrt(max(variance, 0.0))
-    lo = max(math.floor((len(slopes) - half) / 2), 0)
-    hi = min(math.ceil((len(slopes) + half) / 2), len(slopes) - 1)
-    return Slope(value=float(np.median(slopes)), lo=float(slopes[lo]), hi=float(slopes[hi]))
+    lo = max(math.floor((len(slopes) - half) / 2) - 1, 0)
+    return Slope(value=float(np.median(slopes)), lo=float(slopes[lo]), hi=float(slopes[-1 - lo]))
 
 
 def rule_of_three(num_trials: int) -> float | None:
