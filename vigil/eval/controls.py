@@ -151,7 +151,8 @@ def visible_role(question: Question) -> str:
 
 
 def _text_of(event: Happening) -> str:
-    return event.accept[0] if event.accept else event.v or ""
+    """A right text; where any words are right, some."""
+    return event.accept[0] if event.accept else event.v or "Now."
 
 
 def _by_time(truth: Truth) -> list[Question]:
