@@ -219,6 +219,9 @@ class StreamConfig:
     frame_storage: Storage = "model"
     """How the frame memory holds numbers: as the model computes them, or in 8 bits with a scale per token and head.
     Half the memory of 16 bits; each read unpacks one layer at a time."""
+    static_steps: bool = False
+    """On a GPU, replay one captured step for each word instead of launching its kernels anew; see
+    `vigil.stream.static`. It holds memory for the graph of each stream, and frames must be stored as "model"."""
     text_tokens: int = 0
     """Text tokens kept, and with them the largest rotary position of text and frames. 0: `ModelConfig.text_tokens`.
     When full, silent slots of evicted frames go first, then the oldest turns."""

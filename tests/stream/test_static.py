@@ -7,14 +7,17 @@ import torch
 from fakes import tiny_config, tiny_model
 from torch import Tensor
 
+from vigil.assets import demo_clip
 from vigil.config import StreamConfig
 from vigil.errors import MemoryFull
-from vigil.model import VideoModel
+from vigil.model import VideoModel, load
 from vigil.model.interleave import twin_of
 from vigil.stream.feed import feed
 from vigil.stream.lanes import lanes_for
 from vigil.stream.memory import FrameMemory
+from vigil.stream.session import Session
 from vigil.stream.static import StaticStep
+from vigil.types import Say
 
 PROMPT = 5
 
@@ -120,3 +123,37 @@ def test_static_steps_of_the_twin_say_what_ordinary_steps_say() -> None:
         expected = feed(model, [n], start=PROMPT + n, text=ordinary, frames=frames)
         torch.testing.assert_close(step(n, PROMPT + n), expected, rtol=0, atol=1e-5)
     assert step.fits()
+
+
+def test_a_session_with_static_steps_says_the_same_at_the_same_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[StaticStep] = []
+    make = StaticStep.__init__
+
+    def noted(step: StaticStep, *given: object) -> None:
+        make(step, *given)  # type: ignore[arg-type]
+        made.append(step)
+
+    monkeypatch.setattr(StaticStep, "__init__", noted)
+    monkeypatch.setattr("vigil.stream.feed.CAPTURED_ON", ("cuda", "cpu"))
+    model, said = load("nano"), []
+    for static in (False, True):
+        config = StreamConfig(static_steps=static, text_tokens=64, memory_frames=8)
+        with Session(model, config=config) as session:
+            session.ask("What colour is the light?", at_s=3.0)
+            events = session.watch(demo_clip(), speed="max")
+            said.append([(e.time_s, e.text) for e in events if isinstance(e, Say)])
+        assert bool(made) is static
+    assert said[0] == said[1]
+    assert len(said[0]) >= 20
+    assert len(made) == 1, "compacting leaves the lanes where they are"
+
+
+@pytest.mark.parametrize("config", [StreamConfig(), StreamConfig(static_steps=True, frame_storage="int8")], ids=str)
+def test_no_static_step_is_made_where_it_is_not_wanted_or_cannot_be(
+    config: StreamConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vigil.stream.feed.CAPTURED_ON", ("cuda", "cpu"))
+    monkeypatch.setattr(StaticStep, "__init__", lambda *given: pytest.fail("a step was made"))
+    with Session(load("nano"), config=config) as session:
+        session.ask("What colour is the light?", at_s=9.5)
+        assert any(isinstance(event, Say) for event in session.watch(demo_clip(), speed="max"))

@@ -16,7 +16,10 @@ from vigil.model.model import VideoModel
 from vigil.model.packed import Part, decode_together
 from vigil.stream.lanes import FrameQueue
 from vigil.stream.memory import FrameMemory, TextMemory
+from vigil.stream.static import StaticStep
 
+CAPTURED_ON = ("cuda",)
+"""Where a static step is faster than an ordinary one."""
 Result = TypeVar("Result")
 
 
@@ -50,7 +53,12 @@ def alone(model: VideoModel, asking: Asking[Result]) -> Result:
 def feed(
     model: VideoModel, ids: list[int], *, start: int, text: TextMemory, frames: FrameMemory | FrameQueue
 ) -> Tensor:
-    """Put tokens into the text lane at rotary positions from `start` on; logits of what follows. Shapes: -> [V]."""
+    """Put tokens into the text lane at rotary positions from `start` on; logits of what follows. Shapes: -> [V].
+
+    With `StreamConfig.static_steps` the logits are good until the next call.
+    """
+    if len(ids) == 1 and (step := _static_step(model, text, frames)) is not None:
+        return step(ids[0], start)
     positions_T = torch.arange(start, start + len(ids))
     fed_T, at_T = torch.tensor(ids, device=model.device), positions_T.to(model.device)
     if isinstance(frames, FrameQueue):
@@ -61,6 +69,17 @@ def feed(
         logits_V = model.decode(fed_T, at_T, cache=text, cached_tokens=len(text), views=views)
     text.advance(model.num_entries(ids))
     return logits_V
+
+
+def _static_step(model: VideoModel, text: TextMemory, frames: FrameMemory | FrameQueue) -> StaticStep | None:
+    """The stream's own static step, made when it is first wanted; None where an ordinary one is to be made."""
+    if isinstance(frames, FrameQueue) or not frames.config.static_steps or not (len(text) and len(frames)):
+        return None
+    if frames.config.frame_storage != "model" or model.device.type not in CAPTURED_ON:
+        return None
+    if text.step is None or not text.step.fits():
+        text.step = StaticStep(model, text, frames)
+    return text.step
 
 
 @torch.inference_mode()

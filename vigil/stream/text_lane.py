@@ -13,13 +13,16 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum
 from itertools import groupby
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from vigil.errors import MemoryFull
 from vigil.model.rope import Turner
+
+if TYPE_CHECKING:
+    from vigil.stream.static import StaticStep
 
 
 class TextMemory:
@@ -30,6 +33,8 @@ class TextMemory:
         self._keys: list[Tensor] = [torch.empty(0)] * num_layers
         self._values: list[Tensor] = [torch.empty(0)] * num_layers
         self._length = 0
+        self.step: StaticStep | None = None
+        """The step that was captured for this stream, if it has one."""
 
     def __len__(self) -> int:
         """Tokens kept."""

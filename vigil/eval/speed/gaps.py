@@ -30,7 +30,9 @@ from vigil.stream.lanes import lanes_for
 from vigil.stream.policy import Threshold
 from vigil.stream.source import open_source
 
-ENDLESS = StreamConfig(fps=100.0, memory_frames=64, max_answer_tokens=10**9, max_answer_s=1e9)
+ENDLESS = StreamConfig(
+    fps=100.0, memory_frames=64, text_tokens=4096, max_answer_tokens=10**9, max_answer_s=1e9, static_steps=True
+)
 WARM_TOKENS = 10
 LONGEST_S = 120.0
 

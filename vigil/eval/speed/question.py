@@ -43,7 +43,9 @@ class Listener:
         self.mouth, self._ran = Mouth(), 0
         self.session = Session(
             self.model,
-            config=StreamConfig(memory_frames=self.frames, text_tokens=4096, max_answer_tokens=10**9),
+            config=StreamConfig(
+                memory_frames=self.frames, text_tokens=4096, max_answer_tokens=10**9, static_steps=True
+            ),
             policy=self.mouth,
             sampler=Chatter(self.model),
             trace=self._trace,
