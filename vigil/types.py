@@ -33,14 +33,6 @@ class Frame:
     """Seconds since the first frame of the stream; of a live source, since it began to be watched."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """Frames of one video, in order of time."""
-
-    frames: tuple[Frame, ...]
-    duration_s: float
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Base of everything that a session reports."""

@@ -95,7 +95,7 @@ def ask(argv: list[str]) -> list[str]:
 
 
 def log(argv: list[str]) -> list[str]:
-    if "/srv/vigil" in argv:  # a copy of a server's folder
+    if "/backup/vigil" in argv:  # a copy of a server's folder
         return [argv[0], argv[1], str(Path("logs"))]
     return [log_id() if word == "3f9a" else word for word in argv]
 

@@ -35,7 +35,7 @@ command goes on where it was; arms that studies share are trained once.
 
 examples:
   vigil eval study all
-  vigil eval study C --scale tiny --out /tmp/study --docs /tmp/study
+  vigil eval study C --scale tiny --out study --docs study
 
 {EXIT_CODES}
 """
