@@ -12,7 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av
 from websockets.sync.client import ClientConnection, connect
+
+from tests.serve.serving import ADMIN, Served
+from vigil.assets import demo_clip
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -71,6 +75,12 @@ class Page:
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Give a file to a field for one, as a person does in the window that it opens."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
 
     def key(self, key: str) -> None:
         """Press a key that has a name or is one character."""
@@ -168,3 +178,24 @@ def chromium(folder: Path, *flags: str) -> Iterator[Browser]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def clip_to_y4m(path: Path) -> None:
+    """The form in which Chromium's camera takes a file."""
+    with av.open(str(demo_clip())) as clip, path.open("wb") as out:
+        out.write(b"YUV4MPEG2 W256 H256 F8:1 Ip A1:1 C420\n")
+        for frame in clip.decode(video=0):
+            out.write(b"FRAME\n" + frame.reformat(format="yuv420p").to_ndarray().tobytes())
+
+
+def open_page(browser: Browser, served: Served, **more: Any) -> Page:
+    """The page as the printed address opens it."""
+    return browser.open(f"http://127.0.0.1:{served.port}/#token={ADMIN}", **more)
+
+
+def ask(page: Page, text: str) -> None:
+    """By keyboard alone."""
+    page.key("/")
+    page.until("document.activeElement.id === 'question'")
+    page.type(text)
+    page.key("Enter")

@@ -1,9 +1,9 @@
 """A process that writes events until it is killed, and says on stdout what was acknowledged.
 
-    python durable_writer.py FOLDER SEED [lying]
+    python durable_writer.py FOLDER SEED [lying] [real]
 
 Each line of `FOLDER/synced.txt` is the name and size of a file after a sync: what a power cut would have left. `lying`:
-events are acknowledged before their own sync has happened.
+events are acknowledged before their own sync has happened. `real`: syncs are those of the system, and nothing is noted.
 """
 
 from __future__ import annotations
@@ -43,18 +43,27 @@ class Noted(Files):
         os.write(self._notes, f"{new} {new.stat().st_size}\n".encode())
 
 
-def main(folder: Path, seed: int, *, lies: bool) -> None:
-    """Write for ever."""
+class Forgetful(Files):
+    """Takes what the page cache holds for safe."""
+
+    def datasync(self, fd: int) -> None:
+        """Nothing."""
+
+
+def main(folder: Path, seed: int, files: Files) -> None:
+    """Write until the disk takes no more."""
     chance = random.Random(seed)
     config = StoreConfig(group_s=0.0005, segment_bytes=20_000, ballast_bytes=0, low_bytes=0, critical_bytes=0)
-    store = Store(folder, config, files=Noted(folder, lies=lies))
+    store = Store(folder, config, files=files)
     recovered = store.recover()
     log = recovered[0].log if recovered else store.create({"type": "session.created", "model": "nano"})
     while True:
         appended = log.append({"type": "note", "i": chance.randrange(10**9), "text": "é" * chance.randrange(60)})
         line = f"{appended.seq} {appended.entry.json}\n".encode()
-        appended.durable.add_done_callback(lambda done, line=line: os.write(1, line))
+        appended.durable.add_done_callback(lambda done, line=line: done.exception() or os.write(1, line))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), lies=sys.argv[3:] == ["lying"])
+    place, lies = Path(sys.argv[1]), "lying" in sys.argv[3:]
+    real = Forgetful() if lies else Files()
+    main(place, int(sys.argv[2]), real if "real" in sys.argv[3:] else Noted(place, lies=lies))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from vigil.config import StreamConfig
 from vigil.model import VideoModel
 from vigil.serve.app import ServeConfig, create_app
 from vigil.serve.auth import SessionKeys, Tokens
+from vigil.serve.children import resident_bytes
 from vigil.serve.durable import Store, StoreConfig
 from vigil.serve.frames import ClientFrame, pack_frame
 from vigil.serve.gate import Gate
@@ -35,6 +38,10 @@ PACE = 200.0
 """Tokens per second: answers take no time."""
 PATIENT = Limits(stale_s=60, after_frame_s=60, decode_s=60)
 """For machines that have other things to do: nothing is dropped because a child process starts slowly."""
+CROWD = replace(
+    PATIENT, errors=10**7, control_burst=10**7, seat_s=0.1, seats=1500, sockets_per_ip=10**4, sockets_per_token=10**4
+)
+"""For thousands of messages, sessions and sockets."""
 Row = dict[str, Any]
 
 
@@ -235,3 +242,9 @@ def jpeg(seed: int = 0, size: tuple[int, int] = (32, 24)) -> bytes:
 def kinds(rows: list[Row], *leave_out: str) -> list[str]:
     """The types of messages, in order."""
     return [row["type"] for row in rows if row["type"] not in leave_out]
+
+
+def resident_mib() -> float:
+    """Memory of this process, without what is garbage."""
+    gc.collect()
+    return resident_bytes(os.getpid()) / 2**20

@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from tests.serve.figures import keep
 WRITER = Path(__file__).with_name("durable_writer.py")
 
 
-def killed(folder: Path, seed: int, chance: random.Random, *words: str) -> dict[int, str]:
-    """Let a process write, kill it, and return what it had acknowledged."""
+def killed(
+    folder: Path, seed: int, chance: random.Random, *words: str, before: Callable[[], None] = lambda: None
+) -> dict[int, str]:
+    """Let a process write, kill it, and return what it had acknowledged. `before`: happens to it while it writes."""
     with subprocess.Popen([sys.executable, WRITER, folder, str(seed), *words], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         fd = process.stdout.fileno()
@@ -27,6 +30,7 @@ def killed(folder: Path, seed: int, chance: random.Random, *words: str) -> dict[
         text, until = b"", time.monotonic() + chance.uniform(0.0, 0.03)
         while time.monotonic() < until and select.select([fd], [], [], 0.001)[0]:
             text += os.read(fd, 1 << 20)
+        before()
         process.kill()
         text += process.stdout.read()
     lines = [line.split(b" ", 1) for line in text.split(b"\n")[:-1]]

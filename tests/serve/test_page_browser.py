@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-import vigil
 from tests.fakes import ScriptedModel
-from tests.serve.browser import CHROMIUM, Browser, Page, chromium
+from tests.serve.browser import CHROMIUM, Browser, Page, ask, open_page
 from tests.serve.serving import ADMIN, Served, serving
-from vigil.assets import demo_clip
 from vigil.model.tokens import SILENCE
 
 pytestmark = [
@@ -27,50 +25,11 @@ QUIET = "document.querySelector('#quiet').dataset.mood === 'quiet'"
 SAID = "[...document.querySelectorAll('#feed .answer .words')].map(e => e.textContent)"
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser whose camera shows the demo clip."""
-    folder = tmp_path_factory.mktemp("browser")
-    clip_to_y4m(folder / "camera.y4m")
-    with chromium(folder, f"--use-file-for-fake-video-capture={folder / 'camera.y4m'}") as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The server that a user has."""
-    with serving(vigil.load("nano"), folder=tmp_path_factory.mktemp("nano"), tokens_per_s=4.0) as served:
-        yield served
-
-
 @pytest.fixture
 def quiet() -> Iterator[Served]:
     """A server whose model never speaks."""
     with serving() as served:
         yield served
-
-
-def clip_to_y4m(path: Path) -> None:
-    """The form in which Chromium's camera takes a file."""
-    import av
-
-    with av.open(str(demo_clip())) as clip, path.open("wb") as out:
-        out.write(b"YUV4MPEG2 W256 H256 F8:1 Ip A1:1 C420\n")
-        for frame in clip.decode(video=0):
-            out.write(b"FRAME\n" + frame.reformat(format="yuv420p").to_ndarray().tobytes())
-
-
-def open_page(browser: Browser, served: Served, **more: Any) -> Page:
-    """The page as the printed address opens it."""
-    return browser.open(f"http://127.0.0.1:{served.port}/#token={ADMIN}", **more)
-
-
-def ask(page: Page, text: str) -> None:
-    """By keyboard alone."""
-    page.key("/")
-    page.until("document.activeElement.id === 'question'")
-    page.type(text)
-    page.key("Enter")
 
 
 def told(browser: Browser, served: Served, model: ScriptedModel, *script: str) -> Page:

@@ -17,8 +17,7 @@ from websockets.sync.client import connect
 
 from tests.fakes import ScriptedModel
 from tests.serve.figures import keep
-from tests.serve.serving import ADMIN, Client, Served, serving
-from tests.serve.test_siege import MANY
+from tests.serve.serving import ADMIN, CROWD, Client, Served, serving
 from vigil.model.tokens import ELLIPSIS, SILENCE
 from vigil.serve.durable import SessionLog
 from vigil.serve.views import View
@@ -36,7 +35,7 @@ END_OF = {"answer.started": "begun", "answer.revised": "begun", "answer.done": "
 @pytest.fixture(scope="module")
 def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     model = ScriptedModel(*TALK)
-    with serving(model, folder=tmp_path_factory.mktemp("log"), limits=MANY, seats=1500) as served:
+    with serving(model, folder=tmp_path_factory.mktemp("log"), limits=CROWD, seats=1500) as served:
         yield served
 
 

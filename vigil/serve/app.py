@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
-from vigil import __version__
 from vigil.serve.auth import Grant, SessionKeys, Tickets, Tokens, WrongTokens
 from vigil.serve.durable import Gap, Store
 from vigil.serve.gate import Gate, GateConfig, error_body
@@ -158,7 +158,7 @@ def add_health(app: FastAPI, hub: Hub, watchman: Watchman) -> None:
     async def capabilities() -> dict[str, Any]:
         return {
             "protocol": VERSION,
-            "version": __version__,
+            "version": version("vigil-video"),
             "model": hub.runner.name,
             "weights_sha256": hub.runner.sha256,
             "limits": hub.limits.shown(),

@@ -77,7 +77,7 @@ def _check_length(name: str, duration_s: float | None, fps: Fraction | None) -> 
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """Find the first video stream that is not a cover picture, and set the limits of its decoder.
+    """Find the first video stream that is not a cover picture, and set the limits of its decoder; others are ignored.
 
     Raises:
         MediaError: there is none, its codec is not available, or its frames are larger than `MAX_PIXELS`.
@@ -94,7 +94,18 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
         raise MediaError(f"{name} is too large: {size}, the limit is {MAX_PIXELS} pixels. Scale it down first.")
     codec.options = {"max_pixels": str(MAX_PIXELS)}
     codec.thread_count = 2
+    _ignore_all_but(stream, container)
     return stream
+
+
+def _ignore_all_but(stream: VideoStream, container: InputContainer) -> None:
+    """Have the reader step over the packets of other streams, however many: hours of silence are a few megabytes."""
+    from av import stream as streams
+
+    if hasattr(streams, "Discard"):  # since PyAV 17.1
+        for other in container.streams:
+            if other.index != stream.index:
+                other.discard = streams.Discard.all
 
 
 class Tolerant:
