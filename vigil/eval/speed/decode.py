@@ -43,7 +43,7 @@ class Speaker:
     def __post_init__(self) -> None:
         model = self.model
         self.frames, self.text = lanes_for(model, StreamConfig(memory_frames=self.window))
-        feed(model, list(range(PROMPT)), start=0, text=self.text, frames=self.frames)
+        feed(model, [TOKEN] * PROMPT, start=0, text=self.text, frames=self.frames)  # words only: no placeholder
         self.position = PROMPT
         with torch.inference_mode():
             for _ in range(self.frames_seen):
