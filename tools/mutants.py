@@ -197,7 +197,7 @@ def importers_of(root: Path) -> dict[str, set[str]]:
 
 
 def tests_of(file: str, importers: dict[str, set[str]]) -> list[list[str]]:
-    """Tests that could see a change, in two rounds: those that mirror the file, then the others, nearest first."""
+    """Tests that could see a change, in two rounds: those that mirror the file, then others, of its own room first."""
     ordered = {file: None}
     queue = deque([file])
     while queue:
@@ -207,7 +207,7 @@ def tests_of(file: str, importers: dict[str, set[str]]) -> list[list[str]]:
     tests = [one for one in ordered if Path(one).name.startswith("test_") and Path(one).parts[1] not in LEFT_OUT]
     own = [one for one in tests if Path(one).parts[1] == Path(file).parts[1]]
     mirrored = [one for one in own if Path(one).name == f"test_{Path(file).stem.strip('_')}.py"] or own
-    return [mirrored, [one for one in tests if one not in mirrored][:NEAREST]]
+    return [mirrored, [one for one in dict.fromkeys(own + tests) if one not in mirrored][:NEAREST]]
 
 
 class Copy:
