@@ -32,7 +32,6 @@ class Limits:
     ping_s: float = 10.0
     send_stall_s: float = 10.0
     send_messages: int = 256
-    send_bytes: int = MIB
     sockets_per_session: int = 4
     sockets_per_token: int = 32
     sockets_per_ip: int = 64

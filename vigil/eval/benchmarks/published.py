@@ -80,16 +80,3 @@ PROACTIVE = (
     ),
     Published(system="VideoChat3-4B", values={"mean of 4 subsets": 31.6}, source=_MMDUET2),
 )
-
-VIDEOLLM_ONLINE = (
-    Published(
-        system="VideoLLM-online, Ego4D narration stream",
-        values={"LM-PPL from": 2.40, "LM-PPL to": 2.43, "TimeDiff s from": 2.04, "TimeDiff s to": 2.05},
-        source="CVPR 2024",
-    ),
-    Published(
-        system="VideoLLM-online, Ego4D narration stream",
-        values={"fluency from": 45.1, "fluency to": 45.3},
-        source="CVPR 2024",
-    ),
-)

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 
 from vigil.eval.stats import mean
 
-THRESHOLD = 0.725
-"""Of the public demo: a position triggers where silence is less probable. Its evaluation uses 0: only the argmax."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
