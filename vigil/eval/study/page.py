@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -189,9 +190,13 @@ def _number(value: float | None, form: str = ".2f") -> str:
 
 
 def to_json(results: Results) -> str:
-    """Every number behind the tables, as JSON."""
+    """Every number behind the tables, as JSON; null where it is undefined or not finite."""
     rows = {
-        label: [{name: one.value for name, one in seed.items()} for seed in results.measures[label]]
+        label: [{name: _finite(one.value) for name, one in seed.items()} for seed in results.measures[label]]
         for label in results.labels
     }
-    return json.dumps(rows, indent=1).replace("Infinity", "null").replace("NaN", "null")
+    return json.dumps(rows, indent=1, allow_nan=False)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
