@@ -71,7 +71,7 @@ def test_while_it_speaks_a_watcher_sees_and_decides_nothing_and_then_everything_
     assert told(log) == [("a b c d e f g h i", None, "final", tuple(n / 4 for n in range(9)))]
     assert watcher.noted == [
         *(("see", 0.0), ("slot", 0.0)),
-        *(("see", 2.25), ("see", 2.25), ("slot", 2.25)),  # the frames of 1 and 2 s
+        *(("see", 1.0), ("see", 2.0), ("slot", 2.25)),  # each with its own time
         *(("see", 3.0), ("slot", 3.0), ("see", 4.0), ("slot", 4.0)),
     ]
     assert {row.i: row.w for row in log.rows if isinstance(row, ReadyRow)} == {0: 0, 1: 2.25, 2: 2.25, 3: 3, 4: 4}

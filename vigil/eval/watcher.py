@@ -36,7 +36,7 @@ class Watcher(Protocol):
     interrupts_itself: bool
 
     def see(self, image: Image, t: float) -> None:
-        """A frame has become visible."""
+        """A frame has become visible; `t` is its own time, also where it was seen later."""
         ...
 
     def hear(self, text: str, t: float, *, standing: bool) -> None:
@@ -83,8 +83,8 @@ class WatcherDoor:
         self._clock = clock
         self._rows = Outbox()
         self._now_s = 0.0
-        self._arrived: deque[tuple[float, int, Image]] = deque()
-        """(when it can be seen, index, image)."""
+        self._arrived: deque[tuple[float, int, float, Image]] = deque()
+        """(when it can be seen, index, when it came, image)."""
         self._num_frames = self._num_tokens = self._num_answers = 0
         self._vis = -1
         self._turn = 0
@@ -97,7 +97,7 @@ class WatcherDoor:
         """A frame arrives; it is seen `frame_s` later, or when a whole reply has been spoken."""
         self._run(t)
         self._rows.put(FrameRow(i=self._num_frames, t=t, w=t))
-        self._arrived.append((t + self._clock.frame_s, self._num_frames, image))
+        self._arrived.append((t + self._clock.frame_s, self._num_frames, t, image))
         self._num_frames += 1
         if self._sees_at() <= t:
             self._see(t)
@@ -143,9 +143,9 @@ class WatcherDoor:
     def _see(self, t: float) -> None:
         """See every frame that can be seen."""
         while self._arrived and self._arrived[0][0] <= t + EPSILON_S:
-            _, self._vis, image = self._arrived.popleft()
+            _, self._vis, came_s, image = self._arrived.popleft()
             self._rows.put(ReadyRow(i=self._vis, w=t))
-            self._watcher.see(image, t)
+            self._watcher.see(image, came_s)
 
     def _slot(self) -> None:
         is_free = self._speaking is None or self._watcher.interrupts_itself
