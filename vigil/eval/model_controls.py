@@ -52,8 +52,7 @@ def offline_controls(model: VideoModel, *, config: OfflineConfig) -> dict[str, E
     for scene, records in questions(config):
         frames_FHWC = render(scene)
         for name, newest in NEWEST.items():
-            seen_FHWC = frames_FHWC[len(frames_FHWC) - newest :]
-            said = answers(model, seen_FHWC, records) if newest else _unseen(model, records)
+            said = answers(model, frames_FHWC[-newest:], records) if newest else _unseen(model, records)
             right = sum(is_right(text, record.turns[0]) for text, record in zip(said, records, strict=True))
             rows[name].append((right, len(records)))
     return {name: pooled_share(found, seed=config.seed) for name, found in rows.items()}
