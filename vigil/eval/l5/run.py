@@ -8,11 +8,12 @@ sees nothing of the flip says the same in every kind of trial, so that one run s
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from vigil.errors import ConfigError, DataError
 from vigil.eval.baselines import AlwaysSilent, AlwaysTalk, ParseAttack
@@ -144,12 +145,20 @@ class Keeper:
         (self._folder / arm).mkdir(exist_ok=True)
         for trial, log in played:
             write_log(self._log(arm, trial), log)
-        with (self._folder / f"{arm}.jsonl").open("a", encoding="utf-8") as out:
-            out.write(json.dumps([asdict(trial) for trial, _ in played]) + "\n")
+        with (self._folder / f"{arm}.jsonl").open("a+b") as out:
+            out.write(_line_end(out) + json.dumps([asdict(trial) for trial, _ in played]).encode() + b"\n")
 
     def _log(self, arm: str, trial: Trial) -> Path:
         assert self._folder is not None
         return self._folder / arm / f"{trial.number:05d}-{trial.kind}.log.jsonl"
+
+
+def _line_end(file: BinaryIO) -> bytes:
+    """What ends the last line of a file, if the run that wrote it was cut short."""
+    if not file.seek(0, os.SEEK_END):
+        return b""
+    file.seek(-1, os.SEEK_END)
+    return b"" if file.read(1) == b"\n" else b"\n"
 
 
 def _trials_from(line: str) -> list[Trial]:
