@@ -86,10 +86,19 @@ def test_imports_point_one_way(file: str) -> None:
         ("world/x.py", "from vigil.data.records import Record"),
         ("types.py", "from vigil.config import ModelConfig"),
         ("data/x.py", "from vigil import cli"),
+        ("hf/x.py", "from vigil.stream.watch import answer"),
+        ("eval/x.py", "import vigil.hf"),
     ],
 )
 def test_the_check_catches_an_import_that_points_the_wrong_way(file: str, line: str) -> None:
     assert len(wrong_way(line, file)) == 1
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if not f.startswith("hf/")])
+def test_nothing_else_imports_the_wrappers_for_transformers(file: str) -> None:
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    package = ".".join(["vigil", *Path(file).parent.parts])
+    assert [name for _, name in imported(tree, package=package) if f"{name}.".startswith("vigil.hf.")] == []
 
 
 def top_level(tree: ast.Module) -> set[str]:

@@ -83,21 +83,22 @@ def load(
 def save(model: VideoModel, folder: Path) -> None:
     """Write a folder in our own layout: `config.json`, `model.safetensors`, and `tokenizer.json` if there is one."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"model_type": "vigil", **asdict(model.config)}
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(own_config(model.config), indent=1) + "\n", encoding="utf-8")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     if model.tokenizer is not None:
         (folder / "tokenizer.json").write_text(model.tokenizer.to_json(), encoding="utf-8")
 
 
-def find_folder(path_or_name: str | Path) -> Path:
+def find_folder(path_or_name: str | Path, **download: Any) -> Path:
     """Where a model lies on this machine; a hub name is downloaded first.
+
+    `download` is handed to `huggingface_hub.snapshot_download`: `revision`, `token`, `cache_dir`, `local_files_only`.
 
     Raises:
         ModelError: nothing there, and what to do about it.
     """
-    return local_folder(path_or_name) or _download(str(path_or_name))
+    return local_folder(path_or_name) or _download(str(path_or_name), **download)
 
 
 def local_folder(path_or_name: str | Path) -> Path | None:
@@ -122,12 +123,12 @@ def local_folder(path_or_name: str | Path) -> Path | None:
     return None
 
 
-def _download(name: str) -> Path:
+def _download(name: str, **download: Any) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "README.md"], **download))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         raise ModelError(
             f"{name} is neither a folder nor in the local hub cache, and could not be downloaded "
@@ -144,23 +145,40 @@ def read_config(folder: Path) -> tuple[ModelConfig, bool]:
     path = folder / "config.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        kind = raw["model_type"]
-        if kind == "vigil":
-            return _own_config(raw), True
-        if kind in {"mllama", "video_mllama"}:
-            return mllama_config(raw), False
     except FileNotFoundError as error:
         raise ModelError(f"{folder} has no config.json; is it a model folder?") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"config.json in {folder.name} is not a JSON object: {error}.") from error
+    return parse_config(raw, name=folder.name)
+
+
+def parse_config(raw: Any, *, name: str) -> tuple[ModelConfig, bool]:
+    """Read what a `config.json` holds. `name` is that of the folder, for errors. Returns as `read_config`.
+
+    Raises:
+        ModelError: not an object, an unknown `model_type`, or a field that is missing.
+    """
+    try:
+        kind = raw["model_type"]
+        if kind == "vigil":
+            return _read_own(raw), True
+        if kind in {"mllama", "video_mllama"}:
+            return mllama_config(raw), False
+    except AttributeError as error:
+        raise ModelError(f"config.json in {name} is not a JSON object: {error}.") from error
     except KeyError as error:
-        raise ModelError(f"config.json in {folder.name} lacks the field {error}.") from error
+        raise ModelError(f"config.json in {name} lacks the field {error}.") from error
     except (TypeError, ValueError) as error:
-        raise ModelError(f"config.json in {folder.name} is not understood: {error}") from error
-    raise ModelError(f"model_type {kind!r} in {folder.name} is not one of vigil, mllama, video_mllama.")
+        raise ModelError(f"config.json in {name} is not understood: {error}") from error
+    raise ModelError(f"model_type {kind!r} in {name} is not one of vigil, mllama, video_mllama.")
 
 
-def _own_config(raw: dict[str, Any]) -> ModelConfig:
+def own_config(config: ModelConfig) -> dict[str, Any]:
+    """What our own layout's `config.json` holds."""
+    return {"model_type": "vigil", **asdict(config)}
+
+
+def _read_own(raw: dict[str, Any]) -> ModelConfig:
     lists = {"feature_layers", "channels", "cross_layers"}
 
     def section(name: str) -> dict[str, Any]:

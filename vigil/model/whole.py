@@ -33,7 +33,7 @@ def fused(
         if segment_ids is not None:
             owner_BF = frame_segments(input_ids, segment_ids, frame_positions, model.config.image_token_id)
             visible = masked(visible.mask_BTF & visible.any_BT1 & (owner_BF[:, None] == segment_ids[..., None]))
-        views = _views(model, features, frame_positions, video_index, visible)
+        views = frame_views(model, features, frame_positions, video_index, visible)
     return model.decoder(input_ids, position_ids, views, mask=within_segments(segment_ids))  # type: ignore[no-any-return]
 
 
@@ -59,10 +59,13 @@ def interleaved(
     return order.text_of(model.decoder.run(h_BSD, positions_BS, [], mask=mask))
 
 
-def _views(
+def frame_views(
     model: VideoModel, features_VFPD: Tensor, positions_BF: Tensor, video_index: Tensor | None, visible: Visible
 ) -> list[FrameView | None]:
-    """Project each video once, place it for each row, and lay frames and vision tokens along one axis."""
+    """Project each video once, place it for each row, and lay frames and vision tokens along one axis.
+
+    Shapes: [V, F, P, D], [B, F] -> one view per cross layer, its keys and values [B, K, F * P, H].
+    """
     projected = model.project_frames(features_VFPD)
     if video_index is not None:
         projected = projected._replace(
