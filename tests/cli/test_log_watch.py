@@ -88,7 +88,7 @@ def test_a_run_is_kept_in_the_spelling_of_the_server(
     done, total = rows[9], rows[14]
     assert (done["text"], done["status"]) == ("The light is red.", "final")
     assert (done["ttft_ms"], done["tokens"]) == (3000.0, None)
-    assert done["evidence"] == {"source": 0, "frame_no": 4, "ts": 3.0, "lag_ms": None}
+    assert done["evidence"] == {"source": 0, "frame_no": 4, "ts": 3.0, "lag_ms": 1000.0}  # said until 4.0
     assert (total["received"], total["perceived"], total["pending"], total["newest_ts"]) == (10, 10, 0, 9.0)
     assert picture not in json.dumps(rows)
 

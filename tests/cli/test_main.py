@@ -67,8 +67,7 @@ the next one, typed or given, ends the one before.
                        http://... (default: the bundled clip); several are
                        watched at once, each asked the same
   --ask TEXT           question asked at 0 s (default: none)
-  --ask-at SECONDS TEXT
-                       question asked at a video time (default: none)
+  --ask-at S TEXT      question asked at a video time in seconds (default: none)
   --watch-for TEXT     what to report each time it happens (default: none)
   --fps HZ             frames read per second of video (default: 1.0)
   --model NAME         nano, a folder, or a hub name (default: nano)
@@ -84,6 +83,7 @@ the next one, typed or given, ends the one before.
   --threshold P        speak where P(silence) < P, 0 to 1 (default: greedy)
   --json               one JSON event per line, for other programs
   --srt, --vtt FILE    write what was said as SRT or WebVTT subtitles
+  --video FILE         write an MP4 of what was watched, with what was said
   --dry-run            say what would be used; open no camera, load no weights
   --out FILE           write the lines of --json to a file
   --log DIR            keep the session in a folder; see vigil log --help

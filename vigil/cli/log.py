@@ -1,9 +1,10 @@
-"""`vigil log`: list, show, check and index the sessions that `vigil watch --log` and `vigil serve` keep in a folder."""
+"""`vigil log`: list, show, export, check and index the sessions that `vigil watch --log` and `vigil serve` keep."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 HELP = f"""\
 usage: vigil log list DIR
        vigil log show DIR ID [--json] [--after N]
+       vigil log export DIR ID [--format WORD] [--out FILE]
        vigil log verify DIR [ID]
        vigil log rebuild DIR
 
@@ -26,16 +28,20 @@ Read the sessions that vigil watch --log DIR and vigil serve keep in a folder.
 
   list       one line for each session
   show       a session for people, or with --json its events, one per line
+  export     what was said as subtitles, or all events as lines of JSON
   verify     read every byte; name file and place of what is damaged (7)
   rebuild    make the index (index.sqlite) anew from the log
 
   ID         a session, or the beginning of its id
   --json     events as they were sent, for other programs
   --after N  only what comes after event N (default: 0)
+  --format WORD
+             srt, vtt or jsonl (default: srt)
+  --out FILE where it is written (default: stdout)
 
 examples:
   vigil watch kitchen.mp4 --log logs
-  vigil log list logs
+  vigil log export logs 3f9a --format vtt --out kitchen.vtt
 
 {EXIT_CODES}
 """
@@ -44,11 +50,13 @@ examples:
 def parser() -> Parser:
     """The flags of `vigil log`."""
     flags = Parser("log", HELP)
-    flags.add_argument("what", choices=["list", "show", "verify", "rebuild"])
+    flags.add_argument("what", choices=["list", "show", "export", "verify", "rebuild"])
     flags.add_argument("folder", type=Path, metavar="DIR")
     flags.add_argument("id", nargs="?", metavar="ID")
     flags.add_argument("--json", action="store_true")
     flags.add_argument("--after", type=int, default=0, metavar="N")
+    flags.add_argument("--format", choices=["srt", "vtt", "jsonl"])
+    flags.add_argument("--out", type=Path, metavar="FILE")
     return flags
 
 
@@ -57,14 +65,16 @@ def run(args: argparse.Namespace) -> None:
 
     Raises:
         ConfigError: flags that do not go together. SourceError: there is no such folder or session.
-        DataError: something is damaged. StorageError: the index cannot be written.
+        DataError: something is damaged. OutputError: the index or `--out` cannot be written.
     """
     if args.what in ("list", "rebuild") and args.id is not None:
         raise ConfigError(f"vigil log {args.what} takes no session. Leave {args.id} out.")
-    if args.what == "show" and args.id is None:
-        raise ConfigError("vigil log show needs the id of a session; vigil log list DIR shows them.")
+    if args.what in ("show", "export") and args.id is None:
+        raise ConfigError(f"vigil log {args.what} needs the id of a session; vigil log list DIR shows them.")
     if args.what != "show" and (args.json or args.after):
         raise ConfigError("--json and --after belong to vigil log show.")
+    if args.what != "export" and (args.format or args.out):
+        raise ConfigError("--format and --out belong to vigil log export.")
     if args.after < 0:
         raise ConfigError(f"--after must be 0 or more, got {args.after}.")
     if not (args.folder / "sessions").is_dir():
@@ -74,6 +84,8 @@ def run(args: argparse.Namespace) -> None:
             list_sessions(args.folder)
         case "show":
             show(session(args.folder, args.id), after=args.after, as_json=args.json)
+        case "export":
+            export(session(args.folder, args.id), form=args.format or "srt", out=args.out)
         case "verify":
             verify(args.folder, None if args.id is None else session(args.folder, args.id))
         case "rebuild":
@@ -127,23 +139,77 @@ def show(path: Path, *, after: int, as_json: bool) -> None:
         DataError: events are damaged; they are left out, and named at the end.
     """
     from vigil.cli.lines import write_line
-    from vigil.serve.lines import Gap
-    from vigil.serve.retention import peek
-    from vigil.serve.segments import read_events
 
-    seen = peek(path)
-    if seen is None:
-        raise DataError(f"session {path.name} cannot be read. Run vigil log verify.")
-    damaged = 0
-    told = Told()
-    for item in read_events(path, after=after, upto=seen.seq):
-        if isinstance(item, Gap) and item.reason == "corrupt":
-            damaged += item.last - item.first + 1
+    told, events = Told(), Events(path, after=after)
+    for item in events:
         line = as_message(item) if as_json else told.line(item)
         if line is not None:
             write_line(line)
-    if damaged:
-        raise DataError(f"{damaged} events of session {path.name} are damaged. Run vigil log verify.")
+    events.check()
+
+
+def export(path: Path, *, form: str, out: Path | None) -> None:
+    """Write a session as subtitles or as lines of JSON, to a file or to stdout.
+
+    Raises:
+        DataError: events are damaged; what is whole has been written. OutputError: it cannot be written.
+    """
+    from vigil.cli.lines import write_line
+    from vigil.cli.subtitles import check_writable, write_whole
+
+    if out is not None:
+        check_writable(out)
+    events = Events(path)
+    lines = map(as_message, events) if form == "jsonl" else iter(subtitles(events, form).splitlines())
+    if out is not None:
+        write_whole(out, (line + "\n" for line in lines))
+    else:
+        for line in lines:
+            write_line(line)
+    events.check()
+
+
+def subtitles(events: Iterable[Entry | Gap], form: str) -> str:
+    """What was said in a session, by the clock of its video."""
+    from vigil.cli.story import Story
+    from vigil.cli.subtitles import cues, to_srt, to_vtt
+    from vigil.client.events import Translator
+
+    story, translator = Story(), Translator()
+    for item in events:
+        story.add(translator.event(json.loads(as_message(item))))
+    return (to_srt if form == "srt" else to_vtt)(cues(story))
+
+
+class Events:
+    """The events of a session; what is damaged is left out and counted.
+
+    Raises:
+        DataError: nothing of it can be read.
+    """
+
+    def __init__(self, path: Path, *, after: int = 0) -> None:
+        from vigil.serve.retention import peek
+
+        seen = peek(path)
+        if seen is None:
+            raise DataError(f"session {path.name} cannot be read. Run vigil log verify.")
+        self._path, self._after, self._upto = path, after, seen.seq
+        self._damaged = 0
+
+    def __iter__(self) -> Iterator[Entry | Gap]:
+        from vigil.serve.lines import Gap
+        from vigil.serve.segments import read_events
+
+        for item in read_events(self._path, after=self._after, upto=self._upto):
+            if isinstance(item, Gap) and item.reason == "corrupt":
+                self._damaged += item.last - item.first + 1
+            yield item
+
+    def check(self) -> None:
+        """Raises DataError: some of those that were read are damaged."""
+        if self._damaged:
+            raise DataError(f"{self._damaged} events of session {self._path.name} are damaged. Run vigil log verify.")
 
 
 def as_message(item: Entry | Gap) -> str:

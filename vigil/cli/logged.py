@@ -152,7 +152,13 @@ class Recorder:
             case _:
                 on_session_time = Start(time_s=self._start.time_s).shift(event)  # `Answers` adds to the numbers itself
                 rows = self._answers.translate(on_session_time)
-                return [row | {"tokens": None} if row["type"] == "answer.done" else row for row in rows]  # not counted
+                return [self._closed(row, now_s) if row["type"] == "answer.done" else row for row in rows]
+
+    def _closed(self, row: dict[str, Any], now_s: float) -> dict[str, Any]:
+        """The end of an answer: its tokens were not counted, and the newest frame it had seen has aged."""
+        seen = row["evidence"]
+        aged = None if seen is None else seen | {"lag_ms": _age_ms(seen["ts"], now_s)}
+        return row | {"tokens": None, "evidence": aged}
 
     def _closing(self, now_s: float) -> list[dict[str, Any]]:
         turn = spelled("turn.ended", turn=self._answers.turn.number, cause="closed")
@@ -174,8 +180,13 @@ class Recorder:
         )
 
     def _evidence(self, frame: int, time_s: float) -> dict[str, Any] | None:
-        """The newest frame that had been seen."""
+        """The newest frame that had been seen, and how old it was: together they tell the video time."""
         if frame < 0:
             return None
         ts = round(self._newest[1] + self._start.time_s, 6)
-        return {"source": SOURCE, "frame_no": self._start.frames + frame + 1, "ts": ts, "lag_ms": None}
+        age_ms = _age_ms(ts, time_s)
+        return {"source": SOURCE, "frame_no": self._start.frames + frame + 1, "ts": ts, "lag_ms": age_ms}
+
+
+def _age_ms(ts: float, now_s: float) -> float:
+    return round(1000 * (now_s - ts), 3)

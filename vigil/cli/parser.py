@@ -69,7 +69,7 @@ class Question:
 
 
 class AddQuestion(argparse.Action):
-    """Collects `--ask TEXT`, `--ask-at SECONDS TEXT` and `--watch-for TEXT` in the order in which they were given."""
+    """Collects `--ask TEXT`, `--ask-at S TEXT` and `--watch-for TEXT` in the order in which they were given."""
 
     def __call__(
         self,

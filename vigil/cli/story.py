@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from vigil.types import Asked, Back, Done, Ended, Event, FramesDropped, Lost, Revise, Say, Status
+
+Pace = float | Literal["max", "live"]
+"""Seconds of video per second, as fast as it goes, or by the wall clock."""
+LATE_S = 0.5
+"""A larger lag is shown as a warning."""
 
 
 @dataclass(slots=True)
@@ -35,6 +41,8 @@ class Story:
 
     def __init__(self, keep: int | None = None) -> None:
         self.entries: deque[Asked | Spoken] = deque(maxlen=keep)
+        self.asked: Asked | None = None
+        """The open question."""
         self.newest_s = 0.0
         self.quiet_since_s = 0.0
         self.num_dropped = 0
@@ -53,6 +61,7 @@ class Story:
         self.newest_s = max(self.newest_s, event.time_s)
         match event:
             case Asked():
+                self.asked = event
                 self.entries.append(event)
             case Say():
                 self._at(event.answer, event.rev, event.time_s).text += event.text
@@ -88,6 +97,23 @@ class Story:
             spoken = Spoken(answer, rev, time_s)
             self.entries.append(spoken)
         return spoken
+
+
+class Lag:
+    """How late the newest frame became readable: after its arrival (live), or after its due time at a speed."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.lag_s: float | None = None
+        """In seconds; None before the first frame, and where nothing is due."""
+        self._pace = pace
+        self._arrived_s = 0.0
+
+    def trace(self, kind: str, **fields: Any) -> None:
+        """Take one measurement of a session; see `vigil.stream.session.Trace`."""
+        if kind == "frame":
+            self._arrived_s = fields["w"] if isinstance(self._pace, str) else fields["t"] / self._pace
+        elif kind == "ready" and self._pace != "max":
+            self.lag_s = max(0.0, fields["w"] - self._arrived_s)
 
 
 def clock(time_s: float) -> str:

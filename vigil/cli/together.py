@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vigil.stream.source import Source
     from vigil.types import Event
 
-SINGLE = {"srt": "--srt", "vtt": "--vtt", "out": "--out", "log": "--log", "resume": "--resume"}
+SINGLE = {name: f"--{name}" for name in ("srt", "vtt", "video", "out", "log", "resume")}
 """Options that are for one source."""
 NAME_WIDTH = 24
 """Most columns of a source's name before a plain line."""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,7 +14,7 @@ from rich.segment import Segment, SegmentLines
 from rich.table import Table
 from rich.text import Text
 
-from vigil.cli.story import Spoken, Story, clock
+from vigil.cli.story import LATE_S, Lag, Pace, Spoken, Story, clock
 from vigil.stream.source import printable
 from vigil.types import Asked, Event
 
@@ -42,7 +42,7 @@ class LiveView:
         source: str,
         *,
         duration_s: float | None = None,
-        pace: float | Literal["max", "live"] = 1.0,
+        pace: Pace = 1.0,
         typed: bool = False,
         console: Console | None = None,
         height: int | None = None,
@@ -58,8 +58,7 @@ class LiveView:
         self._line = ""
         self._now = now
         self._seen = (0.0, now())
-        self._arrived_s = 0.0
-        self._lag_s: float | None = None
+        self._lag = Lag(pace)
         self._rendered: dict[tuple[int, str, str, str, str, str, str], Lines] = {}
         self._lock = threading.Lock()
         self._screen = Live(
@@ -92,13 +91,9 @@ class LiveView:
         if kind not in ("frame", "ready"):
             return
         with self._lock:
-            moment_s = float(str(fields["w"]))
+            self._lag.trace(kind, **fields)
             if kind == "frame":
-                time_s = float(str(fields["t"]))
-                self._seen = (max(self._seen[0], time_s), self._now())
-                self._arrived_s = moment_s if isinstance(self._pace, str) else time_s / self._pace
-            elif self._pace != "max":
-                self._lag_s = max(0.0, moment_s - self._arrived_s)
+                self._seen = (max(self._seen[0], float(str(fields["t"]))), self._now())
 
     def typing(self, text: str) -> None:
         """The user has typed this much of a question."""
@@ -143,8 +138,9 @@ class LiveView:
             what, style = f"lost ({self.story.lost.cause})", "bold yellow"
         line.append("● ", style=style).append(what, style=style)
         line.append(f"  {clock(self.video_s())}", style="bold").append(whole, style="dim")
-        if self._lag_s is not None and is_wide:
-            line.append(f"  lag {self._lag_s:.2f} s", style="yellow" if self._lag_s > 0.5 else "dim")
+        lag_s = self._lag.lag_s
+        if lag_s is not None and is_wide:
+            line.append(f"  lag {lag_s:.2f} s", style="yellow" if lag_s > LATE_S else "dim")
         if self.story.num_dropped:
             line.append(f"  {self.story.num_dropped} dropped", style="yellow")
         return line.append(f"  {self._source}", style="dim")

@@ -22,7 +22,7 @@ from vigil.errors import ConfigError
 if TYPE_CHECKING:
     from vigil.cli.lines import Printer
     from vigil.cli.recorded import Kept
-    from vigil.cli.story import Story
+    from vigil.cli.story import Pace
     from vigil.stream.live import LiveConfig
     from vigil.stream.policy import Policy
     from vigil.stream.session import Session
@@ -44,8 +44,7 @@ the next one, typed or given, ends the one before.
                        http://... (default: the bundled clip); several are
                        watched at once, each asked the same
   --ask TEXT           question asked at 0 s (default: none)
-  --ask-at SECONDS TEXT
-                       question asked at a video time (default: none)
+  --ask-at S TEXT      question asked at a video time in seconds (default: none)
   --watch-for TEXT     what to report each time it happens (default: none)
   --fps HZ             frames read per second of video (default: 1.0)
   --model NAME         nano, a folder, or a hub name (default: nano)
@@ -61,6 +60,7 @@ the next one, typed or given, ends the one before.
   --threshold P        speak where P(silence) < P, 0 to 1 (default: greedy)
   --json               one JSON event per line, for other programs
   --srt, --vtt FILE    write what was said as SRT or WebVTT subtitles
+  --video FILE         write an MP4 of what was watched, with what was said
   --dry-run            say what would be used; open no camera, load no weights
   --out FILE           write the lines of --json to a file
   --log DIR            keep the session in a folder; see vigil log --help
@@ -95,6 +95,7 @@ class Options:
     json: bool = False
     srt: Path | None = None
     vtt: Path | None = None
+    video: Path | None = None
     out: Path | None = None
     log: Path | None = None
     resume: str | None = None
@@ -107,7 +108,7 @@ def parser() -> Parser:
     default = StreamConfig()
     flags.add_argument("sources", nargs="*", metavar="SOURCE")
     flags.add_argument("--ask", action=AddQuestion, dest="questions", metavar="TEXT")
-    flags.add_argument("--ask-at", action=AddQuestion, dest="questions", nargs=2, metavar=("SECONDS", "TEXT"))
+    flags.add_argument("--ask-at", action=AddQuestion, dest="questions", nargs=2, metavar=("S", "TEXT"))
     flags.add_argument("--watch-for", action=AddQuestion, dest="questions", metavar="TEXT")
     flags.add_argument("--fps", type=positive, default=default.fps, metavar="HZ")
     flags.add_argument("--model", default="nano", metavar="NAME")
@@ -124,6 +125,7 @@ def parser() -> Parser:
     flags.add_argument("--json", action="store_true")
     flags.add_argument("--srt", type=Path, metavar="FILE")
     flags.add_argument("--vtt", type=Path, metavar="FILE")
+    flags.add_argument("--video", type=Path, metavar="FILE")
     flags.add_argument("--out", type=Path, metavar="FILE")
     flags.add_argument("--log", type=Path, metavar="DIR")
     flags.add_argument("--resume", metavar="ID")
@@ -156,6 +158,10 @@ def options(args: argparse.Namespace) -> Options:
         raise ConfigError(f"--live keeps real time, so --speed {args.speed} cannot hold. Leave one of them out.")
     if args.speed is not None and any(address_of(source) is not None for source in args.sources):
         raise ConfigError(f"a live source has a time of its own, so --speed {args.speed} cannot hold. Leave it out.")
+    if args.video is not None and args.video.suffix.lower() != ".mp4":
+        raise ConfigError(f"--video writes MP4, so the name of its file must end in .mp4, got {str(args.video)!r}.")
+    if args.video is not None and args.resume is not None:
+        raise ConfigError("--video shows a session from its beginning, --resume goes on in its middle. Leave one out.")
     return Options(
         source=args.sources[0] if args.sources else None,
         others=tuple(args.sources[1:]),
@@ -177,6 +183,7 @@ def options(args: argparse.Namespace) -> Options:
         json=args.json,
         srt=args.srt,
         vtt=args.vtt,
+        video=args.video,
         out=args.out,
         log=args.log,
         resume=args.resume,
@@ -209,7 +216,7 @@ def watch(options: Options) -> None:
     from vigil.cli.recorded import recorded
     from vigil.cli.subtitles import check_writable
 
-    for path in (options.srt, options.vtt, options.out):
+    for path in (options.srt, options.vtt, options.video, options.out):
         if path is not None:
             check_writable(path)
     with recorded(options) as kept:
@@ -218,9 +225,11 @@ def watch(options: Options) -> None:
 
 def play(options: Options, kept: Kept) -> None:
     """Watch the source of `options`, show each event once `kept` has it, and write the subtitles."""
+    from vigil.cli.annotated import Film
     from vigil.cli.keyboard import Keyboard
     from vigil.cli.lines import note
     from vigil.cli.story import Story
+    from vigil.cli.subtitles import write_subtitles
     from vigil.stream.source import open_source
 
     assert options.source is not None
@@ -228,19 +237,21 @@ def play(options: Options, kept: Kept) -> None:
         if number > 1:
             note(f"{number} questions at {at_s:g} s: each ends the one before, so only the last of them stays open.")
     story = Story(keep=None if options.srt or options.vtt else 1)
-    with open_source(options.source, fps=options.stream.fps, live=patience_of(options)) as opened:
-        source = kept.rest_of(opened, options)
+    opening = open_source(options.source, fps=options.stream.fps, live=patience_of(options))
+    with opening as opened, Film(options.video) as film:
+        source = film.of(kept.rest_of(opened, options), pace_of(options, opened))
         printer = printer_for(options, source)
-        session, events = start(options, source, kept.trace(printer.trace))
+        session, events = start(options, source, film.trace(kept.trace(printer.trace)))
         kept.begin(source, options)
         keyboard = Keyboard(session.ask, on_change=printer.typing, echo=not shows_live(options))
         try:
             with session, printer, keyboard, ctrl_c(session.close, keyboard.restore) as was_pressed:
                 for event in kept.keep(events):
                     story.add(event)
+                    film.show(event)
                     printer.show(event)
         finally:
-            write_subtitles(options, story)
+            write_subtitles(story, srt=options.srt, vtt=options.vtt)
             for warning in source.warnings:
                 note(f"warning: {warning}")
     if was_pressed.is_set():
@@ -307,22 +318,12 @@ def printer_for(options: Options, source: Source) -> Printer:
         return PlainLines()
     from vigil.cli.view import LiveView
 
-    pace = "live" if options.live or source.is_live else options.speed
-    return LiveView(source.name, duration_s=source.duration_s, pace=pace, typed=is_ours())
+    return LiveView(source.name, duration_s=source.duration_s, pace=pace_of(options, source), typed=is_ours())
 
 
-def write_subtitles(options: Options, story: Story) -> None:
-    """Write the subtitle files that were asked for.
-
-    Raises:
-        OutputError: one could not be written.
-    """
-    from vigil.cli.subtitles import cues, to_srt, to_vtt, write_whole
-
-    if options.srt is not None:
-        write_whole(options.srt, to_srt(cues(story)))
-    if options.vtt is not None:
-        write_whole(options.vtt, to_vtt(cues(story)))
+def pace_of(options: Options, source: Source) -> Pace:
+    """How fast a source is watched."""
+    return "live" if options.live or source.is_live else options.speed
 
 
 @contextmanager

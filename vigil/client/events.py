@@ -58,7 +58,7 @@ class Translator:
         seen = row.get("evidence")
         if seen is not None:
             self._frame = seen["frame_no"] - 1
-            self._ahead_s = seen["ts"] + seen["lag_ms"] / 1000 - self._wall_s
+            self._ahead_s = seen["ts"] + (seen["lag_ms"] or 0.0) / 1000 - self._wall_s
         time_s = round(self._wall_s + self._ahead_s, 6)
         base = {"seq": row.get("seq"), "time_s": time_s, "wall_s": self._wall_s, "frame": self._frame}
         return _MAKE.get(row["type"], _notice)(row, base, self._ahead_s)
