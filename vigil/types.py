@@ -6,8 +6,11 @@ pieces as `Say`; each revision ends with exactly one `Done`. A second revision s
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     import numpy as np
@@ -222,3 +225,39 @@ class DenseCaptions:
     """File name relative to the captions file, or None where the video is drawn on the fly."""
     meta: tuple[tuple[str, str], ...] = ()
     """Pairs that identify the source, such as ("split", "train"), ("seed", "17")."""
+
+
+Row = TypeVar("Row")
+
+
+def from_json(kind: type[Row], fields: Mapping[str, Any]) -> Row:
+    """Build one of the plain records above from the fields of a parsed JSON object; nested ones are built before.
+
+    Raises:
+        TypeError: a field is missing, unknown, or of the wrong type; a number must be finite.
+    """
+    hints = _hints(kind)  # type: ignore[arg-type]  # a class is hashable, whatever its instances are
+    for name, value in fields.items():
+        if not _fits(value, hints.get(name)):
+            raise TypeError(f"{name} cannot be {value!r}")
+    return kind(**fields)
+
+
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is what an annotation of a number, a text, a choice or a list of texts asks for."""
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint in (str, bool):
+        return isinstance(value, hint)
+    if hint == str | None:
+        return value is None or isinstance(value, str)
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint == tuple[str, ...]:
+        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    return True

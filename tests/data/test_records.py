@@ -86,6 +86,18 @@ def test_empty_lines_are_passed_over_and_counted_as_lines(tmp_path: Path) -> Non
         ('{"turns": []}', "missing 3 required keyword-only arguments: 'id', 'video', and 'duration_s'"),
         ('{"turns": [{"ask_s": 1}], "id": "", "video": "", "duration_s": 1}', "line 1 is not a record: 'replies'"),
         ('{"turns": 3}', "'int' object is not iterable"),
+        ('{"turns": [3]}', "'int' object"),
+        ('{"turns": [{"replies": ["x"]}]}', "'str' object"),
+        ('{"turns": [{"replies": [{"time_s": "2", "text": "a"}]}]}', "time_s cannot be '2'"),
+        ('{"turns": [{"replies": [{"time_s": true, "text": "a"}]}]}', "time_s cannot be True"),
+        ('{"turns": [{"replies": [{"time_s": NaN, "text": "a"}]}]}', "time_s cannot be nan"),
+        ('{"turns": [{"replies": [{"time_s": 2, "text": 5}]}]}', "text cannot be 5"),
+        ('{"turns": [{"replies": [{"time_s": 2, "text": "a", "accept": "b"}]}]}', "accept cannot be 'b'"),
+        ('{"turns": [{"replies": [{"time_s": 2, "text": "a", "accept": [1]}]}]}', r"accept cannot be \(1,\)"),
+        ('{"turns": [{"replies": [], "ask_s": null}]}', "ask_s cannot be None"),
+        ('{"turns": [], "id": "a", "video": "b", "duration_s": Infinity}', "duration_s cannot be inf"),
+        ('{"turns": [], "id": "a", "video": "b", "duration_s": 1, "offline": 1}', "offline cannot be 1"),
+        ('{"turns": [], "id": 7, "video": "b", "duration_s": 1}', "id cannot be 7"),
     ],
 )
 def test_what_is_no_record_says_where_and_why(line: str, message: str, tmp_path: Path) -> None:
@@ -93,6 +105,20 @@ def test_what_is_no_record_says_where_and_why(line: str, message: str, tmp_path:
     path.write_text(line + "\n")
     with pytest.raises(DataError, match=message):
         list(read_records(path))
+
+
+def test_a_file_in_another_encoding_is_told_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes('{"id": "é"}\n'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"r\.jsonl line 1 is not JSON: 'utf-8' codec can't decode byte 0xe9"):
+        list(read_records(path))
+
+
+def test_a_mark_of_byte_order_and_line_ends_of_windows_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    write_records(path, [ONE, ONE])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert list(read_records(path)) == [ONE, ONE]
 
 
 def test_a_broken_line_does_not_end_the_file_where_messages_are_taken(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ def read_captions(path: Path, *, skipped: Counter[str] | None = None) -> Iterato
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 where = f"{path.name} line {number}"
@@ -68,7 +69,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _json_items(path: Path) -> Iterator[tuple[str, Any]]:
-    content = _parsed(path.read_text(encoding="utf-8"), path.name)
+    content = _parsed(path.read_bytes(), path.name)
     if isinstance(content, DataError):
         raise content
     if isinstance(content, dict):
@@ -84,14 +85,18 @@ def _json_items(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _whole_file(path: Path) -> Iterator[tuple[str, Any]]:
-    yield path.name, path.read_text(encoding="utf-8-sig")
+    try:
+        text: str | DataError = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        text = DataError(f"{path.name} is not UTF-8 text: {error.reason} at byte {error.start}. Save it as UTF-8.")
+    yield path.name, text
 
 
-def _parsed(text: str, where: str) -> Any:
+def _parsed(text: bytes, where: str) -> Any:
     """The parsed JSON, or the error as a value, so that one bad line does not end the file."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         return DataError(f"{where} is not JSON: {error}.")
 
 
@@ -108,7 +113,7 @@ def _captions_of(item: Any, where: str, path: Path) -> DenseCaptions:
             return _conversation(item, where)
         if "keyframe" in item:
             return _sharegpt4video(item, where)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{where} breaks its format: {type(error).__name__}: {error}.") from error
@@ -181,7 +186,7 @@ def _dense(
     video: str | None = None,
 ) -> DenseCaptions:
     """Put captions in order, cut them at the end of the video, and refuse what cannot be placed in time."""
-    if duration_s <= 0:
+    if not 0 < duration_s < math.inf:
         raise DataError(f"{where} lasts {duration_s} s. Give a duration above 0.")
     captions = []
     for start_s, end_s, text in sorted(parts):

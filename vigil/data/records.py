@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vigil.errors import DataError
+from vigil.types import from_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +70,15 @@ def record_from_json(row: dict[str, Any], *, where: str = "record") -> Record:
         DataError: a field is missing, unknown, or of the wrong type; `where` names the line.
     """
     try:
-        turns = tuple(Turn(**{**turn, "replies": tuple(map(_reply, turn["replies"]))}) for turn in row["turns"])
-        return Record(**{**row, "turns": turns})
-    except (KeyError, TypeError) as error:
+        turns = [from_json(Turn, {**turn, "replies": tuple(map(_reply, turn["replies"]))}) for turn in row["turns"]]
+        return from_json(Record, {**row, "turns": tuple(turns)})
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{where} is not a record: {error}. The fields are listed in docs/data-formats.md.") from error
 
 
 def _reply(row: dict[str, Any]) -> Reply:
-    return Reply(**{**row, "accept": tuple(row.get("accept", ()))})
+    accept = row.get("accept", [])
+    return from_json(Reply, {**row, "accept": tuple(accept) if isinstance(accept, list) else accept})
 
 
 def read_records(path: Path, *, broken: list[str] | None = None) -> Iterator[Record]:
@@ -88,7 +90,7 @@ def read_records(path: Path, *, broken: list[str] | None = None) -> Iterator[Rec
     Raises:
         DataError: a line is no record.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -100,10 +102,10 @@ def read_records(path: Path, *, broken: list[str] | None = None) -> Iterator[Rec
                 broken.append(str(error))
 
 
-def _parse(line: str, *, where: str) -> Record:
+def _parse(line: bytes, *, where: str) -> Record:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise DataError(f"{where} is not JSON: {error}.") from error
     return record_from_json(row, where=where)
 

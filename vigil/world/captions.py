@@ -46,7 +46,7 @@ from pathlib import Path
 from typing import Any
 
 from vigil.errors import DataError, OutputError
-from vigil.types import Caption, DenseCaptions, State
+from vigil.types import Caption, DenseCaptions, State, from_json
 from vigil.world.scene import Change, Scene
 from vigil.world.stage import Stage
 from vigil.world.states import states_of
@@ -213,17 +213,15 @@ def captions_from_json(row: dict[str, Any], *, where: str = "captions") -> Dense
     """Build dense captions from one parsed JSON object.
 
     Raises:
-        DataError: a field is missing or unknown; `where` names the line.
+        DataError: a field is missing, unknown, or of the wrong type; `where` names the line.
     """
     try:
-        return DenseCaptions(
-            **{
-                **row,
-                "captions": tuple(Caption(**caption) for caption in row["captions"]),
-                "states": tuple(State(**state) for state in row.get("states", ())),
-                "meta": tuple((str(key), str(value)) for key, value in row.get("meta", {}).items()),
-            }
-        )
+        nested = {
+            "captions": tuple(from_json(Caption, caption) for caption in row["captions"]),
+            "states": tuple(from_json(State, state) for state in row.get("states", ())),
+            "meta": tuple((str(key), str(value)) for key, value in row.get("meta", {}).items()),
+        }
+        return from_json(DenseCaptions, {**row, **nested})
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{where} holds no captions: {error}. The fields are listed in vigil/types.py.") from error
 
@@ -253,12 +251,12 @@ def read_captions(path: Path) -> Iterator[DenseCaptions]:
     Raises:
         DataError: a line is not JSON, or holds no captions.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 where = f"{path.name} line {number}"
                 try:
                     row = json.loads(line)
-                except json.JSONDecodeError as error:
+                except ValueError as error:
                     raise DataError(f"{where} is not JSON: {error}.") from error
                 yield captions_from_json(row, where=where)
