@@ -18,7 +18,6 @@ from videos import CORNERS, cut, grey, read, ten, write_video
 from vigil.errors import MediaError, SourceLost
 from vigil.stream import _media
 from vigil.stream._media import _Decoder, is_cut_short
-from vigil.stream._reel import Reel
 from vigil.stream.source import open_source, printable
 
 
@@ -178,12 +177,12 @@ def test_a_failing_disk_is_a_lost_source_and_a_failing_demuxer_is_damage(
             yield from islice(self.container.demux(stream), 3)
             raise error
 
-    reel = Reel(pictures=iter(()))
+    warnings: list[str] = []
     with av.open(str(ten(tmp_path / "a.mkv"))) as container:
         decoder = _Decoder(Failing(container), container.streams.video[0], "a.mkv")  # type: ignore[arg-type]
         with pytest.raises(expected, match="can no longer be read") if expected else contextlib.nullcontext():
-            assert list(decoder.pictures(reel, cut_short=False))
-    assert reel.warnings == ([] if expected else ["a.mkv is damaged: 1 of its packets could not be decoded."])
+            assert list(decoder.pictures(None, warnings, cut_short=False))
+    assert warnings == ([] if expected else ["a.mkv is damaged: 1 of its packets could not be decoded."])
 
 
 def text_file(path: Path) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -75,6 +75,7 @@ class Child:
         self._replies = replies
         self._wanted_px = wanted_px
         self._frames: Iterator[tuple[float, Rgb]] = iter(())
+        self._close: Callable[[], None] = lambda: None
 
     def serve(self) -> None:
         """The loop."""
@@ -103,6 +104,7 @@ class Child:
     def _open_file(self, path: Path, fps: float, start_s: float) -> None:
         from vigil.stream._media import open_media
 
+        self._close()  # each file has threads, and threads have stacks, which count against the limit of memory
         with path.open("rb") as file:
             head = file.read(12)
         duration_s = 0.0
@@ -110,6 +112,7 @@ class Child:
             self._frames = iter([(0.0, decode_image(path.read_bytes(), self._limits, wanted_px=self._wanted_px))])
         else:
             reel = open_media(path, "upload")
+            self._close = reel.close
             duration_s = reel.duration_s or 0.0
             if duration_s > self._limits.media_s:
                 raise TooLarge

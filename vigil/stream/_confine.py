@@ -22,7 +22,7 @@ def child_command(module: str, *arguments: str) -> tuple[str, ...]:
 def child_environment(*more: str) -> dict[str, str]:
     """The environment of a child: `KEPT_VARIABLES` and `more`."""
     kept = {name: os.environ[name] for name in (*KEPT_VARIABLES, *more) if name in os.environ}
-    return {**kept, "OMP_NUM_THREADS": "1"}
+    return {**kept, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 def confine(*, network: bool) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from vigil.errors import MediaError
 from vigil.stream._confine import confine, renew_cpu_budget
 from vigil.stream._live_pipe import MAX_NOTE, MAX_SIDE_PX, REPLY, Status, Why
-from vigil.stream._media import MAX_BAD_PACKETS, Tolerant, upright_rgb, video_stream
+from vigil.stream._media import MAX_BAD_PACKETS, Tolerant, Upright, video_stream
 
 if TYPE_CHECKING:
     import av
@@ -93,6 +93,7 @@ class Watcher:
         self._next_s = self._told_s = 0.0
         self._tolerant: Looking | None = None
         self._stillness: Stillness | None = None
+        self._upright = Upright()
 
     def run(self) -> None:
         """Say what becomes of the source; the last word is `Status.END` or `Status.LOST`."""
@@ -141,7 +142,7 @@ class Watcher:
         if now_s >= self._next_s:
             is_late = now_s - self._next_s > self._period_s / 2
             self._next_s = (now_s if is_late else self._next_s) + self._period_s
-            self._send(now_s, upright_rgb(frame))
+            self._send(now_s, self._upright(frame))
         elif now_s - self._told_s >= LOOK_S:
             self._say(Status.ALIVE, time_s=now_s)
 

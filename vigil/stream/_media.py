@@ -62,9 +62,9 @@ def open_media(path: Path, name: str) -> Reel:
     except BaseException:
         container.close()
         raise
-    reel = Reel(pictures=iter(()), duration_s=duration_s, close=container.close)
-    reel.pictures = _Decoder(container, stream, name).pictures(reel, cut_short=is_cut_short(path))
-    return reel
+    warnings: list[str] = []  # not the reel: it would hold what holds it, and the decoder has threads
+    pictures = _Decoder(container, stream, name).pictures(duration_s, warnings, cut_short=is_cut_short(path))
+    return Reel(pictures=pictures, duration_s=duration_s, warnings=warnings, close=container.close)
 
 
 def _check_length(name: str, duration_s: float | None, fps: Fraction | None) -> None:
@@ -174,27 +174,30 @@ class _Decoder(Tolerant):
         super().__init__(container, stream)
         self.name = name
 
-    def pictures(self, reel: Reel, *, cut_short: bool) -> Iterator[Picture]:
+    def pictures(self, duration_s: float | None, warnings: list[str], *, cut_short: bool) -> Iterator[Picture]:
         """Yield every frame with its presentation time; a frame without one follows the frame before it.
+
+        What is missing is told in `warnings`.
 
         Raises:
             MediaError: not one frame could be decoded.
             SourceLost: the file went away while it was read.
         """
         first_s = last_s = None
+        upright = Upright()
         step_s = float(1 / (self.stream.average_rate or 25))
         for frame in self._until_it_fails():
             time_s = frame.time if frame.pts is not None else (0.0 if last_s is None else last_s + step_s)
             first_s = time_s if first_s is None else first_s
             if time_s - first_s > MAX_DURATION_S:
-                reel.warnings.append(f"{self.name} goes on after {MAX_DURATION_S / 3600:g} h; the rest is left out.")
+                warnings.append(f"{self.name} goes on after {MAX_DURATION_S / 3600:g} h; the rest is left out.")
                 return
             last_s = time_s
-            yield time_s, partial(upright_rgb, frame)
+            yield time_s, partial(upright, frame)
         if first_s is None or last_s is None:
             damage = f"{self.num_bad} damaged packets"
             raise MediaError(f"{self.name} holds no frame that can be decoded ({damage}). Save or convert it again.")
-        self._note_damage(reel, last_s - first_s + step_s, cut_short)
+        self._note_damage(warnings, duration_s or 0.0, last_s - first_s + step_s, cut_short)
 
     def _until_it_fails(self) -> Iterator[av.VideoFrame]:
         import av
@@ -206,33 +209,41 @@ class _Decoder(Tolerant):
                 raise SourceLost(f"{self.name} can no longer be read. Check its disk, and start again.") from error
             self.count_bad()
 
-    def _note_damage(self, reel: Reel, decoded_s: float, cut_short: bool) -> None:
-        whole_s = reel.duration_s or 0.0
+    def _note_damage(self, warnings: list[str], whole_s: float, decoded_s: float, cut_short: bool) -> None:
         missing_s = whole_s - decoded_s
         if cut_short:
             of_all = f" of {whole_s:.1f} s" if missing_s > 0 else ""
-            reel.warnings.append(f"{self.name} is cut short: decoded as far as it goes, {decoded_s:.1f} s{of_all}.")
+            warnings.append(f"{self.name} is cut short: decoded as far as it goes, {decoded_s:.1f} s{of_all}.")
         elif missing_s > max(1.0, 0.05 * whole_s):
-            reel.warnings.append(f"{self.name} has no frame that can be decoded in its last {missing_s:.1f} s.")
+            warnings.append(f"{self.name} has no frame that can be decoded in its last {missing_s:.1f} s.")
         if self.num_bad > cut_short:  # a cut spoils the last packet by itself
-            reel.warnings.append(f"{self.name} is damaged: {self.num_bad} of its packets could not be decoded.")
+            warnings.append(f"{self.name} is damaged: {self.num_bad} of its packets could not be decoded.")
 
 
-def upright_rgb(frame: av.VideoFrame) -> Rgb:
-    """Convert a frame to 8-bit RGB and turn or mirror it as its display matrix says.
+class Upright:
+    """Converts frames to 8-bit RGB, and turns or mirrors them as their display matrix says.
 
     The matrix maps a stored pixel (x, y) to (a x + c y, b x + d y); any multiple of 90 degrees and any mirroring is
-    exact, other angles are rounded to the nearest of these.
+    exact, other angles are rounded to the nearest of these. One converter serves all frames of a stream: a frame's own
+    would have threads, and live until the next collection of reference cycles.
     """
-    rgb_HWC = cast("Rgb", frame.to_ndarray(format="rgb24"))
-    side_data = cast("Mapping[str, Buffer]", frame.side_data)
-    if "DISPLAYMATRIX" not in side_data:
-        return np.ascontiguousarray(rgb_HWC)
-    a, b, _, c, d, *_ = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
-    if abs(int(a)) < abs(int(c)):
-        rgb_HWC = rgb_HWC.swapaxes(0, 1)
-        a, d = c, b
-    return np.ascontiguousarray(rgb_HWC[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> Rgb:
+        """Shapes: -> [H, W, 3]."""
+        rgb_HWC = cast("Rgb", self._reformatter.reformat(frame, format="rgb24").to_ndarray())
+        side_data = cast("Mapping[str, Buffer]", frame.side_data)
+        if "DISPLAYMATRIX" not in side_data:
+            return np.ascontiguousarray(rgb_HWC)
+        a, b, _, c, d, *_ = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
+        if abs(int(a)) < abs(int(c)):
+            rgb_HWC = rgb_HWC.swapaxes(0, 1)
+            a, d = c, b
+        return np.ascontiguousarray(rgb_HWC[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
