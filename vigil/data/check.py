@@ -89,7 +89,7 @@ def check(record: Record, captions: DenseCaptions | None, config: CheckConfig | 
 
 def _ends_s(record: Record) -> list[float]:
     """Where each turn ends (s)."""
-    return [*(turn.ask_s for turn in record.turns[1:]), record.duration_s]
+    return [*(turn.ask_s for turn in record.turns[1:]), record.duration_s] if record.turns else []
 
 
 def _shape(record: Record) -> Iterable[Problem]:
