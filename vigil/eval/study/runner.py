@@ -131,8 +131,7 @@ def _times(results: Results) -> Times:
 
 def parameters(job: StudyJob, arm: Arm) -> int:
     """How many parameters an arm's network has."""
-    with torch.device("meta"):
-        model = VideoModel(job.scale.model(make_tokenizer(job.scale, job.out), arm.fusion))
+    model = VideoModel(job.scale.model(make_tokenizer(job.scale, job.out), arm.fusion))
     return sum(param.numel() for param in model.parameters())
 
 
