@@ -7,13 +7,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from event_logs import ask, frame, log_of, say
 
-from vigil.eval.study.arms import STUDIES, Letter
+from vigil.eval.log import Log
+from vigil.eval.study.arms import FULL, STUDIES, Arm, Letter
 from vigil.eval.study.measures import Measure, Measures
 from vigil.eval.study.results import Results
 from vigil.eval.study.scale import StudyScale
+from vigil.eval.study.training import Run
+from vigil.world.config import WorldConfig
 
 TINY = replace(StudyScale.tiny(), replicates=40)
+SMALL = replace(
+    StudyScale.tiny(),
+    width=16,
+    channels=(4, 8),
+    vocab_size=300,
+    world=WorldConfig(family="objects", size_px=48, num_nouns=4, max_objects=1, event_gap=(1, 2)),
+    vision_steps=1,
+    offline_steps=1,
+    realtime_steps=1,
+    frames=(4, 4),
+    seeds=1,
+)
+"""A step of each stage, for a network of some thousand weights."""
 Seed = dict[str, float | list[float] | None]
 
 
@@ -77,3 +94,13 @@ def speed(offline_s: float, stream_s: float, token_ms: float, frame_ms: float) -
 def seeing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same rows of a log, each token having seen the newest frame at 1 fps."""
     return [row | {"vis": int(row["w"])} if row["k"] == "tok" else row for row in rows]
+
+
+def run_of(out: Path, arm: Arm = FULL, **changes: Any) -> Run:
+    """A run of `SMALL`, the scale changed."""
+    return Run(scale=replace(SMALL, **changes), arm=arm, seed=0, out=out)
+
+
+def small_log(text: str) -> Log:
+    """Three seconds in which one thing is said."""
+    return log_of(*frame(0, 0.0), ask("q1", 1.0), *say("1", 2.0, text), end_s=3.0)

@@ -229,11 +229,12 @@ def panels(monkeypatch: pytest.MonkeyPatch) -> list[Panel]:
     def spy(self: Any, path: Path, **how: Any) -> None:
         for axes in self.axes:
             legend = axes.get_legend()
+            drawn = [(line.get_linestyle(), [float(y) for y in line.get_ydata()]) for line in axes.get_lines()]
             found.append({
                 "title": axes.get_title(),
                 "bars": [round(float(bar.get_height()), 6) for bar in axes.patches],
-                "dots": [list(map(float, line.get_ydata())) for line in axes.get_lines() if line.get_linestyle() == "None"],
-                "lines": [list(map(float, line.get_ydata())) for line in axes.get_lines() if line.get_linestyle() == "-"],
+                "dots": [ys for style, ys in drawn if style == "None"],
+                "lines": [ys for style, ys in drawn if style == "-"],
                 "ticks": [label.get_text() for label in axes.get_xticklabels()],
                 "legend": [] if legend is None else [text.get_text() for text in legend.get_texts()],
             })  # fmt: skip
