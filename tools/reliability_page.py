@@ -64,6 +64,7 @@ FIGURES: tuple[tuple[str, str], ...] = (
     ("D1", "acknowledged events lost: {lost} of {events} in {rounds} kill -9 of the process that writes"),
     ("D1-release", "the same before a release: {lost} of {events} in {rounds} kill -9"),
     ("D1-server", "events lost that the client of a server had seen: {lost} of {acknowledged} in {rounds} kill -9"),
+    ("D8", "the same where the file system loses its power: {lost} of {events} in {rounds} cuts"),
     ("W1", "hostile messages: {messages}, {problems} got no typed reply, {unhandled} unhandled, {grown_mib} MiB more"),
     ("W3", "random doings of clients against a model of the promises: {steps} steps, {violations} violations"),
     ("W3-night", "the same at night: {steps} steps, {violations} violations"),
@@ -74,9 +75,19 @@ FIGURES: tuple[tuple[str, str], ...] = (
     ("M1", "hostile files: {files}, of which {with_frames} gave frames and the others one typed error; child at most "
            "{child_mib} MiB"),
     ("M3", "damaged files: {files}, the child died {child_died} times"),
+    ("M7-sound", "25 MB of silent Opus: {result} after {seconds} s, {child_mib} MiB more"),
+    ("M7-matroska", "a million subtitle tracks in Matroska: {result} after {seconds} s, {child_mib} MiB more"),
+    ("M7-mp4", "a million subtitle tracks in MP4: {result} after {seconds} s, {child_mib} MiB more"),
+    ("M9", "{hours} h of a transport stream, whose clock wraps after 26.5 h: {pictures} pictures, {problems} problems"),
     ("C1-C2", "camera, {rounds} times frozen or gone: frozen noticed within {frozen_noticed_max_s} s, gone within "
               "{gone_noticed_max_s} s, back within {back_max_s} s"),
+    ("C3", "camera that is off for half of each second, for {seconds} s: {cpu_percent} % of a core, {left_files} files "
+           "left open, back {back_s} s after the end"),
     ("C7", "SIGTERM in the middle of an answer that does not end: exit after {exit_s} s with the full drain of 30 s"),
+    ("L2", "four sessions for {hours} h: {mib_per_h} MiB per hour more of {mib} MiB, {files_more} files more, frames "
+           "{drift_percent} % older (99th percentile)"),
+    ("L3", "{hours} h with a fault every few minutes: {problems} problems with {events} events and {frames} frames, "
+           "{mib_per_h} MiB per hour more, ready for {ready_percent} % of the seconds"),
 )  # fmt: skip
 
 CATALOGUE = Path(__file__).with_name("reliability_catalogue.txt")

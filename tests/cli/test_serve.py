@@ -18,8 +18,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from vigil.cli.serve import Options, options, parser
+from vigil.cli.serve import options, parser
 from vigil.errors import ConfigError
+from vigil.serve.build import Options
 
 
 def parsed(*flags: str) -> Options:
@@ -49,6 +50,9 @@ def test_flags_become_options() -> None:
         (["--camera", "rtsp://u:secretpw@h"], "give NAME=VALUE"),
         (["--camera", "a/b=x"], "give NAME=VALUE"),
         (["--durability", "none"], "invalid choice"),
+        (["--replicas", "0"], "not a whole number of at least 1"),
+        (["--gpus", "1"], "belongs to --replicas"),
+        (["--drain", "-1"], "expected one argument|no number of a replica"),
     ],
 )
 def test_wrong_flags_are_told_and_no_password_with_them(flags: list[str], message: str) -> None:  # S13

@@ -34,6 +34,8 @@ class Proxy:
     """Where it listens."""
     server_port: int = 0
     num_connections: int = 0
+    is_held: bool = False
+    """Nothing is read from either side any more, and the connections stay: half open, or a reader that stands still."""
     connected: list[asyncio.StreamWriter] = field(default_factory=list)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
 
@@ -68,6 +70,8 @@ class Proxy:
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
+                while self.is_held:
+                    await asyncio.sleep(0.02)
                 part = data if left is None else data[:left]
                 writer.write(part)
                 await writer.drain()
@@ -78,7 +82,8 @@ class Proxy:
 
     def cut(self) -> None:
         """Break what is connected now. From any thread."""
-        for writer in self.connected:
+        connected, self.connected = self.connected, []
+        for writer in connected:
             self.loop.call_soon_threadsafe(writer.transport.abort)
 
 

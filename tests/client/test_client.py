@@ -74,7 +74,7 @@ def test_an_answer_is_interrupted_and_a_second_time_there_is_nothing_to_interrup
 
 def test_settings_change_and_a_wrong_one_is_named(client: Client) -> None:
     session = client.session(policy={"sensitivity": 0.2}, sampling={"max_tokens": 7})
-    session.update(sampling={"temperature": 0.5})
+    session.update(sampling={"temperature": 0.5}, system="Be brief.")
     updated = until(session, Notice, kind="session.updated")
     assert updated.fields["sampling"]["temperature"] == 0.5
     with pytest.raises(ConfigError, match=r"server refused session\.update: a field is unknown or out of range"):

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from vigil.cli import COMMANDS
-from vigil.serve import scale
 from vigil.serve.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -24,14 +23,11 @@ def commands(text: str) -> list[list[str]]:
     blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
     lines = [part.strip() for block in blocks for line in block.splitlines() for part in line.split("&&")]
     words = [shlex.split(line, comments=True) for line in lines]
-    return [one for one in words if one and (one[0] == "vigil" or one[:3] == ["python", "-m", "vigil.serve.scale"])]
+    return [one for one in words if one and one[0] == "vigil"]
 
 
 def parses(words: list[str]) -> None:
     """Raises what the command itself would."""
-    if words[0] == "python":
-        scale.parser().parse_args(words[3:])
-        return
     assert words[1] in COMMANDS
     module = import_module(f"vigil.cli.{words[1]}")
     args = module.parser().parse_args(words[2:])
@@ -47,7 +43,7 @@ def test_every_command_of_a_page_can_be_typed(page: Path) -> None:
 
 def test_the_page_shows_how_to_start_and_to_check() -> None:
     shown = {" ".join(words[:3]) for words in commands(PAGES[0].read_text(encoding="utf-8"))}
-    assert {"vigil serve --data", "vigil log verify", "python -m vigil.serve.scale"} <= shown
+    assert {"vigil serve --data", "vigil serve --replicas", "vigil serve --drain", "vigil log verify"} <= shown
 
 
 def test_a_command_that_does_not_exist_is_found_out() -> None:

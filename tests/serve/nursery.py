@@ -27,14 +27,17 @@ from websockets.sync.client import connect
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import vigil
 from tests.fakes import ScriptedModel
 from tests.serve.serving import ADMIN, Client
 from vigil.config import StreamConfig
 from vigil.errors import VigilError
+from vigil.model import VideoModel
 from vigil.model.tokens import SILENCE
 from vigil.serve.app import ServeConfig, create_app
 from vigil.serve.auth import SessionKeys, Tokens
 from vigil.serve.durable import Store, StoreConfig
+from vigil.serve.gate import GateConfig
 from vigil.serve.limits import Limits
 from vigil.serve.runner import Runner
 from vigil.serve.server import listen, run
@@ -110,7 +113,7 @@ class Nursery:
         self._process.stdout.close()
 
     def start(self, folder: Path, **how: Any) -> Server:
-        """Start a server and wait until it serves. `how`: `script`, `tokens_per_s`, `limits`, `stuck_after`."""
+        """Start a server and wait until it serves. `how`: as the arguments of `serve` below."""
         told = self.ask(op="start", folder=str(folder), **how)
         self._pids.append(told["pid"])
         return Server(self, told["pid"], told["port"])
@@ -169,13 +172,25 @@ def serve(
     tokens_per_s: float = 200.0,
     limits: dict[str, Any] | None = None,
     stuck_after: int | None = None,
+    nano: bool = False,
+    hosts: tuple[str, ...] = (),
+    cameras: dict[str, str] | None = None,
+    leak_bytes_per_s: int = 0,
 ) -> int:
-    """Serve until a signal; the exit code."""
+    """Serve until a signal; the exit code. `nano`: no script, the real model."""
     entries = (*[SILENCE] * CANARY_STEPS, *script)
-    model = ScriptedModel(*entries) if stuck_after is None else Stuck(*entries, after=CANARY_STEPS + stuck_after)
+    model: VideoModel = vigil.load("nano") if nano else ScriptedModel(*entries)
+    if stuck_after is not None:
+        model = Stuck(*entries, after=CANARY_STEPS + stuck_after)
+    if leak_bytes_per_s:
+        threading.Thread(target=leak, args=(leak_bytes_per_s,), daemon=True).start()
     runner = Runner(model, name="scripted", stream=StreamConfig(tokens_per_s=tokens_per_s), seats=64)
     store = Store(Path(folder), StoreConfig(group_s=0.001, ballast_bytes=0, low_bytes=0, critical_bytes=0))
-    config = ServeConfig(limits=Limits(**{"seats": 64, "step_s": 60.0, **(limits or {})}))
+    config = ServeConfig(
+        limits=Limits(**{"seats": 64, "step_s": 60.0, **(limits or {})}),
+        gate=GateConfig(hosts=tuple(hosts)),
+        cameras=cameras or {},
+    )
     listener = listen("127.0.0.1", 0)
 
     def ready() -> None:
@@ -190,6 +205,14 @@ def serve(
     except VigilError as error:
         return error.exit_code
     return 0
+
+
+def leak(bytes_per_s: int) -> None:
+    """Planted: memory that is never given back."""
+    kept: list[bytes] = []
+    while True:
+        kept.append(os.urandom(bytes_per_s))
+        threading.Event().wait(1.0)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from ray import serve
 
 import vigil.client
 from vigil.serve import scale
+from vigil.serve.build import Options
 from vigil.types import Asked
 
 QUICK = vigil.client.Reconnect(first_s=0.05, last_s=0.5)
@@ -43,8 +44,8 @@ def seqs(session: vigil.client.Session, last_text: str) -> list[int]:
 def scenario(folder: Path, port: int) -> dict[str, Any]:
     """What two clients live through."""
     url = f"http://127.0.0.1:{port}"
-    configs = [scale.ReplicaConfig(number=number, data=folder, seats=2) for number in (0, 1)]
-    scale.start(configs, host="127.0.0.1", port=port)
+    configs = scale.replica_configs(Options(data=folder, port=port, max_sessions=2), 2)
+    scale.start(configs)
     token = (folder / "token").read_text().split()[-1]
     told: dict[str, Any] = {"page": httpx.get(url, follow_redirects=True).text.count("<title>")}
     with (

@@ -1,7 +1,9 @@
-"""How soon a camera that freezes or goes away is noticed, and how soon it is back, in real time (C1, C2; tier N)."""
+"""Cameras that freeze, go away or flap, in real time: when it is noticed, and what it costs (C1, C2, C3; tier N)."""
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import threading
 import time
@@ -12,6 +14,7 @@ import pytest
 
 from tests.serve.figures import keep
 from tests.serve.serving import PATIENT, Client, jpeg, serving
+from vigil.stream.live import BACKOFF_MAX_S, Backoff
 
 FRAME_S = 0.1
 ROUNDS = 10
@@ -75,6 +78,82 @@ def seconds_until(client: Client, kind: str, since_s: float) -> float:
     while client.next(60)["type"] != kind:
         continue
     return time.monotonic() - since_s
+
+
+def used_s() -> float:
+    """Processor time of this process, with the camera in it, and of the children that have ended."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in usage)
+
+
+def num_files() -> int:
+    """Open files, sockets and pipes of this process."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the folder is no real one
+
+
+def hear_until(client: Client, end_s: float) -> None:
+    """Read what is said until some moment."""
+    while (left_s := end_s - time.monotonic()) > 0:
+        with suppress(TimeoutError):
+            client.next(left_s)
+
+
+def flapped(camera: Switched, seconds: float) -> dict[str, float]:
+    """What a camera costs that is off for half of each second, and whether anything is left of it afterwards."""
+    with serving(cameras={"door": f"http://127.0.0.1:{camera.port}/"}, limits=PATIENT) as served:
+        client = served.session(sources=[])
+        client.done(client.command("source.add", source=0, kind="camera", name="door", fps=2))
+        client.until("input.frame.perceived")
+        client.done(client.command("source.remove", source=0))
+        files = num_files()
+        client.done(client.command("source.add", source=1, kind="camera", name="door", fps=2))
+        client.until("input.frame.perceived", source=1)
+        most, began_s, began_used_s = 0, time.monotonic(), used_s()
+        while time.monotonic() < began_s + seconds:
+            camera.off()
+            hear_until(client, time.monotonic() + 0.5)
+            camera.on()
+            hear_until(client, time.monotonic() + 0.5)
+            most = max(most, num_files() - files)
+        passed_s = time.monotonic() - began_s
+        seconds_until(client, "input.frame.perceived", began_s)
+        back_s = time.monotonic() - began_s - passed_s
+        client.done(client.command("source.remove", source=1))
+        share = (used_s() - began_used_s) / (passed_s + back_s)
+        lost = sum(row["type"] == "source.lost" for row in client.events)
+        client.done(client.command("session.close", mode="now"))
+        client.close_code(30)
+        total = [row for row in client.events if row["type"] == "input.frames.total" and row["source"] == 1][-1]
+        unaccounted = total["received"] - total["perceived"] - sum(total["dropped"].values()) - total["pending"]
+        return {
+            "seconds": round(passed_s),
+            "losses": lost,
+            "cpu_percent": round(100 * share, 1),
+            "back_s": round(back_s, 1),
+            "most_files": most,
+            "left_files": num_files() - files,
+            "unaccounted": unaccounted,
+        }
+
+
+@pytest.mark.tier_n
+@pytest.mark.timeout(1200)
+def test_c3_a_camera_that_flaps_for_five_minutes_costs_little_and_leaves_nothing(camera: Switched) -> None:
+    figures = flapped(camera, 300)
+    keep("C3", **figures)
+    assert figures["losses"] >= 5
+    assert figures["cpu_percent"] <= 20
+    assert figures["most_files"] <= 8  # the pipes of a child that ends and of the next one, two ends of a connection
+    assert figures["left_files"] <= 1
+    assert figures["back_s"] <= BACKOFF_MAX_S + 5
+    assert figures["unaccounted"] == 0
+
+
+@pytest.mark.tier_n
+@pytest.mark.timeout(600)
+def test_c3_control_without_a_back_off_it_costs_far_more(camera: Switched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff, "next_s", lambda backoff, healthy_s: 0.0)
+    assert flapped(camera, 30)["cpu_percent"] > 20
 
 
 @pytest.mark.tier_n

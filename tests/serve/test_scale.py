@@ -16,7 +16,9 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from vigil.serve.scale import ReplicaConfig, entry_app, parser, under
+from vigil.cli import main
+from vigil.serve.build import Options
+from vigil.serve.scale import ReplicaConfig, entry_app, replica_configs, under
 
 
 def ask(loads: Mapping[int, float], path: str, method: str = "GET") -> httpx.Response:
@@ -97,8 +99,22 @@ def test_an_application_under_a_path_does_not_know_of_it(path: str, seen: str) -
 
 
 def test_each_replica_has_a_path_of_its_own() -> None:
-    assert [ReplicaConfig(number=n, data=Path("/data")).prefix for n in (0, 11)] == ["/0", "/11"]
-    assert parser().parse_args([]).replicas == 2
+    assert [ReplicaConfig(number=n, options=Options()).prefix for n in (0, 11)] == ["/0", "/11"]
+
+
+def test_replicas_share_their_tokens_and_nothing_else_that_they_write(tmp_path: Path) -> None:
+    configs = replica_configs(Options(data=tmp_path, cameras=(("door", "rtsp://h/x"),)), 2)
+    assert [config.options.data for config in configs] == [tmp_path / "replica-0", tmp_path / "replica-1"]
+    assert {config.options.tokens for config in configs} == {tmp_path / "token"}
+    assert {config.options.secret for config in configs} == {tmp_path / "secret"}
+    assert {config.options.cameras for config in configs} == {(("door", "rtsp://h/x"),)}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="ray is installed")
+@pytest.mark.parametrize("flags", [["--replicas", "2"], ["--drain", "0"]])
+def test_without_ray_it_says_what_to_install(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", *flags]) == 2
+    assert capsys.readouterr().err == "vigil: many replicas need Ray. Run pip install 'vigil-video[serve,scale]'.\n"
 
 
 @pytest.mark.slow

@@ -214,26 +214,21 @@ class Fickle:
 
 
 class Watched(Ledger):
-    """Keeps the ids of what is in the lane, and counts how often it was compacted."""
+    """Counts how often it was compacted."""
 
-    ids: list[int]
     times = 0
 
     def forget(self, kept: list[int], num_fed: int) -> None:  # type: ignore[override]
         self.times += 1
-        self.ids = [*(self.ids[i] for i in kept), *self.ids[num_fed:]]
         super().forget(kept, num_fed)
 
 
 def long_stream(model: VideoModel, **changes: object) -> tuple[StepClock, Watched]:
     """120 s of stream with a question every 30 s, compacted many times."""
     config = StreamConfig(text_tokens=96, memory_frames=6, max_answer_tokens=4, tokens_per_s=4.0, **changes)  # type: ignore[arg-type]
-    ids: list[int] = []
-    session = Session(model, config=config, policy=Fickle(), trace=lambda kind, **of: ids.extend(of.get("ids", ())))
+    session = Session(model, config=config, policy=Fickle())
     old = session._ledger
     session._ledger = ledger = Watched(image_id=old._image_id, silence_id=old._silence_id)
-    ledger.ids = ids
-    session._trace = lambda kind, **of: ledger.ids.extend(of.get("ids", ()))
     clock = StepClock(session)
     clock.open()
     for second in range(120):

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from types import ModuleType
+from typing import get_args
 
 from vigil.cli import EXIT_CODES
-from vigil.cli.parser import Parser, count
+from vigil.cli.parser import Parser, count, positive
 from vigil.errors import ConfigError
+from vigil.serve.build import Durability, Options
 
-if TYPE_CHECKING:
-    from vigil.serve.gate import Gate
-
-Durability = Literal["strict", "process", "off"]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 HELP = f"""\
@@ -44,6 +40,9 @@ printed opens the page; everybody who connects needs the token in it.
   --allow-origin ORIGIN  one more web origin that may connect
   --allow-host HOST      one more value of the Host header, with its port
   --public               allow a --host other than this machine
+  --replicas N           so many servers behind one address, by Ray Serve
+  --gpus N               of each replica (default: 0)
+  --drain N              end replica N of those that run, and do nothing else
   --dry-run              say what would be served; listen to nothing
 
 examples:
@@ -52,26 +51,6 @@ examples:
 
 {EXIT_CODES}
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """What the server needs to know; the fields follow the flags."""
-
-    host: str = "127.0.0.1"
-    port: int = 8765
-    model: str = "nano"
-    data: Path = field(default_factory=lambda: Path.home() / ".vigil" / "serve")
-    token_file: Path | None = None
-    durability: Durability = "strict"
-    keep_hours: int = 24
-    max_sessions: int = 8
-    cameras: tuple[tuple[str, str], ...] = ()
-    media: tuple[tuple[str, str], ...] = ()
-    compat: bool = False
-    compat_markers: bool = False
-    origins: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
 
 
 def parser() -> Parser:
@@ -92,6 +71,9 @@ def parser() -> Parser:
     flags.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN")
     flags.add_argument("--allow-host", action="append", default=[], metavar="HOST")
     flags.add_argument("--public", action="store_true")
+    flags.add_argument("--replicas", type=count, metavar="N")
+    flags.add_argument("--gpus", type=positive, metavar="N")
+    flags.add_argument("--drain", type=replica, metavar="N")
     flags.add_argument("--dry-run", action="store_true")
     return flags
 
@@ -101,6 +83,14 @@ def port(text: str) -> int:
     value = int(text)
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return value
+
+
+def replica(text: str) -> int:
+    """The number of a replica: 0, 1, 2, ..."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a replica; they are 0, 1, 2, ...")
     return value
 
 
@@ -135,6 +125,10 @@ def run(args: argparse.Namespace) -> None:
     given = options(args)
     if args.dry_run:
         tell_plan(given)
+    elif args.drain is not None:
+        scaling().drain_one(args.drain)
+    elif args.replicas is not None:
+        serve_replicas(given, args.replicas, gpus=args.gpus or 0.0)
     else:
         serve(given)
 
@@ -150,6 +144,8 @@ def options(args: argparse.Namespace) -> Options:
             f"--host {args.host} lets other machines connect, without encryption. Add --public if that is what you "
             "want, or leave --host out and put a proxy with TLS before vigil."
         )
+    if args.gpus is not None and args.replicas is None:
+        raise ConfigError("--gpus belongs to --replicas, which is not given. Add it.")
     if (args.media or args.compat_markers) and not args.compat:
         raise ConfigError("--media and --compat-markers belong to --compat, which is not given. Add it.")
     return Options(
@@ -194,64 +190,54 @@ def serve(options: Options) -> None:
         from vigil.serve.server import listen, run
     except ImportError as error:
         raise ConfigError(f"vigil serve needs {error.name}. Run pip install 'vigil-video[serve]'.") from error
-    from vigil.cli.lines import note
+    from vigil.cli.lines import loading, note
+    from vigil.serve.build import build
 
     show_logs()
     listener = listen(options.host, options.port)
-    gate = build(options)
-    token_file = options.token_file or options.data / "token"
-    where = listener.getsockname()
+    with loading(options.model):
+        gate = build(options)
+    host, port = listener.getsockname()[:2]
 
     def ready() -> None:
-        host = f"[{where[0]}]" if ":" in where[0] else where[0]
-        note(f"serving {options.model} at http://{host}:{where[1]}/{secret(token_file)}")
+        note(f"serving {options.model} at {address(options, host, port)}")
 
     asyncio.run(run(gate, listener, limits=gate.hub.limits, on_ready=ready))
 
 
-def build(options: Options) -> Gate:
-    """The application, with the model loaded.
+def serve_replicas(options: Options, replicas: int, *, gpus: float) -> None:
+    """Run so many servers until SIGTERM or ctrl-C.
 
     Raises:
-        ConfigError, StorageError, ModelError: the token file, the log or the model cannot be opened.
+        ConfigError: Ray is not installed.
     """
-    import vigil
-    from vigil.cli.lines import loading
-    from vigil.serve.app import ServeConfig, create_app
-    from vigil.serve.auth import SessionKeys, Tokens
-    from vigil.serve.durable import Store, StoreConfig
-    from vigil.serve.gate import GateConfig
-    from vigil.serve.limits import Limits
-    from vigil.serve.runner import Runner, weights_sha256
+    from vigil.cli.lines import note
 
-    os.umask(0o077)
-    tokens = Tokens.from_file(options.token_file or options.data / "token")
-    keys = SessionKeys.from_file(options.data / "secret")
-    limits = Limits(keep_s=3600.0 * options.keep_hours, seats=options.max_sessions)
-    gate = GateConfig(hosts=options.hosts, origins=options.origins, compat=options.compat)
-    config = ServeConfig(
-        limits=limits,
-        gate=gate,
-        cameras=dict(options.cameras),
-        media={name: Path(path) for name, path in options.media},
-        compat_markers=options.compat_markers,
-        uploads=options.data / "uploads",
-    )
-    with loading(options.model):
-        model = vigil.load(options.model)
-    folder = None if options.durability == "off" else options.data
-    store = Store(folder, StoreConfig(level=options.durability, keep_s=limits.keep_s))
-    runner = Runner(model, name=Path(options.model).name, sha256=weights_sha256(options.model), seats=limits.seats)
-    return create_app(runner, store, tokens, keys, config)
+    scale = scaling()
+
+    def ready() -> None:
+        note(f"serving {options.model}, {replicas} times, at {address(options, options.host, options.port)}")
+
+    scale.run_replicas(scale.replica_configs(options, replicas), num_gpus=gpus, on_ready=ready)
 
 
-def secret(token_file: Path) -> str:
-    """The token for the operator's own screen; where stderr goes elsewhere, only where to find it."""
+def scaling() -> ModuleType:
+    """What runs replicas. Raises: ConfigError: a package for serving is not installed."""
+    try:
+        from vigil.serve import scale
+    except ImportError as error:
+        raise ConfigError(f"vigil serve needs {error.name}. Run pip install 'vigil-video[serve,scale]'.") from error
+    return scale
+
+
+def address(options: Options, host: str, port: int) -> str:
+    """For the operator's own screen with the token; where stderr goes elsewhere, only with where to find it."""
     from vigil.serve.auth import first_token
 
+    url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
     if sys.stderr.isatty():
-        return f"#token={first_token(token_file)}"
-    return f"  (the token is in {token_file})"
+        return f"{url}#token={first_token(options.tokens)}"
+    return f"{url}  (the token is in {options.tokens})"
 
 
 def show_logs() -> None:

@@ -188,11 +188,15 @@ class AsyncSession:
         return command.error is None
 
     async def update(
-        self, *, policy: Mapping[str, Any] | None = None, sampling: Mapping[str, Any] | None = None
+        self,
+        *,
+        policy: Mapping[str, Any] | None = None,
+        sampling: Mapping[str, Any] | None = None,
+        system: str | None = None,
     ) -> None:
         """Go on differently, from the next decision on. Raises: ConfigError: a value is out of range."""
-        given = {"policy": policy, "sampling": sampling}
-        await self._do("session.update", **{name: dict(value) for name, value in given.items() if value is not None})
+        given = {"policy": policy and dict(policy), "sampling": sampling and dict(sampling), "system": system}
+        await self._do("session.update", **{name: value for name, value in given.items() if value is not None})
 
     async def add(self, number: int, source: Source) -> None:
         """Watch one more source. Raises: ConfigError: its number is taken, or there is no such thing."""

@@ -215,9 +215,15 @@ class Session:
         """Stop what is being said; False if nothing is."""
         return self._loop.run(self._session.interrupt())
 
-    def update(self, *, policy: Mapping[str, Any] | None = None, sampling: Mapping[str, Any] | None = None) -> None:
+    def update(
+        self,
+        *,
+        policy: Mapping[str, Any] | None = None,
+        sampling: Mapping[str, Any] | None = None,
+        system: str | None = None,
+    ) -> None:
         """Go on differently, from the next decision on."""
-        self._loop.run(self._session.update(policy=policy, sampling=sampling))
+        self._loop.run(self._session.update(policy=policy, sampling=sampling, system=system))
 
     def add(self, number: int, source: Source) -> None:
         """Watch one more source."""

@@ -125,12 +125,14 @@ class Commands:
 
     def _update(self, command: SessionUpdate, by: By) -> int:
         live = self._live
-        if command.system not in (None, live.settings.system):
-            raise Refusal("not_ready")  # the model has read the system text already
-        after = live.settings.changed(command.policy, command.sampling)
+        after = live.settings.changed(command.policy, command.sampling, command.system)
+        system_changed = after.system != live.settings.system
+        if system_changed:
+            live.hub.runner.check_system(after.system, is_new=False)
         shown = after.shown(live.hub.limits)
         fields = {name: shown[name] for name in ("policy", "sampling") if getattr(command, name) is not None}
-        seq = live.record(event("session.updated", **fields, system_changed=False), by=by)
+        private = {**live.log.head.private, "system": after.system} if system_changed else None
+        seq = live.record(event("session.updated", **fields, system_changed=system_changed), by=by, private=private)
         live.change(after)
         return seq
 

@@ -65,9 +65,10 @@ class Dialogue:
             the number of the event that says so.
 
         Raises:
-            Refusal: `not_found` for a frame of no source, `storage`.
+            Refusal: `not_found` for a frame of no source, `too_large` for what the model could not remember, `storage`.
         """
         live = self._live
+        live.hub.runner.check_question(text)
         source = None if about is None else live.source(about.source)
         turn = Turn(self.turns + 1, text, answer_by_s, live.log.now())
         after_frame = None if about is None else about.model_dump()

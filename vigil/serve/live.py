@@ -236,10 +236,10 @@ class Live:
 
     # ---- the log ---------------------------------------------------------------------------------------------
 
-    def record(self, row: dict[str, Any], *, by: By | None = None) -> int:
+    def record(self, row: dict[str, Any], *, by: By | None = None, private: dict[str, Any] | None = None) -> int:
         """Put an event into the log. Raises: Refusal: `storage`, for the effect of a command."""
         try:
-            self.newest = self.log.append(row, by=by).seq
+            self.newest = self.log.append(row, by=by, private=private).seq
         except StorageError as error:
             self.storage_failed()
             if by is not None:
@@ -294,6 +294,8 @@ class Live:
 
     def change(self, settings: Settings) -> None:
         """Go on differently, from the next decision on."""
+        if settings.system != self.settings.system:
+            self.seat.instruct(settings.system)
         self.settings = settings
         self.seat.change(self.settings.voice(self.hub.limits))
 

@@ -103,6 +103,10 @@ class Seat:
         """Stop what is being said, without a question."""
         self._handle.cancel()
 
+    def instruct(self, system: str) -> None:
+        """Go on under another system text, from the next decision on."""
+        self._handle.instruct(system)
+
     def change(self, voice: Voice) -> None:
         """Speak differently from the next decision on."""
 
@@ -217,6 +221,26 @@ class Runner:
     def seat(self, voice: Voice, *, system: str, start_s: float, report: Callable[[Report], None]) -> Seat:
         """Begin a session. Raises: Refusal: `capacity`."""
         return Seat(self, voice, system=system, start_s=start_s, report=report)
+
+    def check_question(self, text: str) -> None:
+        """Raises: Refusal: `too_large`, where it would take more than half of what a session remembers of its text."""
+        self._check_length(text, self.stream.text_tokens // 2)
+
+    def check_system(self, text: str, *, is_new: bool = True) -> None:
+        """Whether a session can have this system text, from its beginning or from now on.
+
+        Raises:
+            Refusal: `too_large`, where it would take more than a quarter of what a session remembers of its text.
+                `not_ready`, for a model that keeps its frames in its text and would have to see them again.
+        """
+        if not is_new and self.model.config.fusion == "decoder-only":
+            raise Refusal("not_ready")
+        self._check_length(text, self.stream.text_tokens // 4)
+
+    def _check_length(self, text: str, num_tokens: int) -> None:
+        assert self.model.tokenizer is not None
+        if len(self.model.tokenizer.encode(text)) > num_tokens:
+            raise Refusal("too_large")
 
     def stepped(self, step_s: float) -> None:
         """Note that the model made a step."""

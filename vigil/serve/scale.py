@@ -1,7 +1,7 @@
 """Many replicas of the server, as Ray Serve applications, behind one address.
 
-    python -m vigil.serve.scale --replicas 2 --data DIR      # starts them, and the entry that sends clients to them
-    python -m vigil.serve.scale --drain 1                    # ends one: nobody new, what is said is finished, logs stay
+    vigil serve --replicas 2 --data DIR      # starts them, and the entry that sends clients to them
+    vigil serve --drain 1                    # ends one: nobody new, what is said is finished, logs stay
 
 Each replica is an application of its own under a path of its own, /0, /1, ..., with a model, an event log and uploads
 of its own. A client is sent to one of them once, by the entry at /, and stays with that path: whatever it opens,
@@ -11,17 +11,14 @@ and nothing moves between logs. Tokens and session keys are the same everywhere.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import re
 import signal
-import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -32,6 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from vigil.errors import ConfigError
+from vigil.serve.build import Options, build
 from vigil.serve.protocol import SUBPROTOCOL
 from vigil.serve.refusal import CLOSE_FULL
 
@@ -52,15 +50,10 @@ Loads = Callable[[], Awaitable[Mapping[int, float]]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplicaConfig:
-    """One replica. `data` is shared by all; each writes to a folder of its own in it."""
+    """One replica, as one server of its own would be run."""
 
     number: int
-    data: Path
-    model: str = "nano"
-    seats: int = 8
-    hosts: tuple[str, ...] = ()
-    """More values of the Host header, such as "vigil.example"."""
-    origins: tuple[str, ...] = ()
+    options: Options
 
     @property
     def prefix(self) -> str:
@@ -68,30 +61,14 @@ class ReplicaConfig:
         return f"/{self.number}"
 
 
-def build(config: ReplicaConfig) -> Gate:
-    """The server of one replica, with the model loaded.
-
-    Raises:
-        ConfigError, StorageError, ModelError: tokens, log or model cannot be opened.
-    """
-    from vigil.model import load
-    from vigil.serve.app import ServeConfig, create_app
-    from vigil.serve.auth import SessionKeys, Tokens
-    from vigil.serve.durable import Store, StoreConfig
-    from vigil.serve.gate import GateConfig
-    from vigil.serve.limits import Limits
-    from vigil.serve.runner import Runner, weights_sha256
-
-    os.umask(0o077)
-    folder = config.data / f"replica-{config.number}"
-    limits = Limits(seats=config.seats)
-    tokens, keys = Tokens.from_file(config.data / "token"), SessionKeys.from_file(config.data / "secret")
-    runner = Runner(
-        load(config.model), name=Path(config.model).name, sha256=weights_sha256(config.model), seats=limits.seats
-    )
-    store = Store(folder, StoreConfig(keep_s=limits.keep_s))
-    gate = GateConfig(hosts=config.hosts, origins=config.origins)
-    return create_app(runner, store, tokens, keys, ServeConfig(limits=limits, gate=gate, uploads=folder / "uploads"))
+def replica_configs(options: Options, count: int) -> list[ReplicaConfig]:
+    """So many replicas. Tokens and the secret are those of all; each writes to a folder of its own in `data`."""
+    data = options.data.resolve()
+    shared = replace(options, token_file=options.tokens.resolve(), secret_file=options.secret.resolve())
+    return [
+        ReplicaConfig(number=number, options=replace(shared, data=data / f"replica-{number}"))
+        for number in range(count)
+    ]
 
 
 def under(prefix: str, app: ASGIApp) -> ASGIApp:
@@ -155,7 +132,7 @@ def replica(config: ReplicaConfig, *, num_gpus: float = 0.0) -> Any:
             self.gate: Gate | None = None
 
         def __serve_build_asgi_app__(self) -> ASGIApp:
-            self.gate = build(self.config)
+            self.gate = build(self.config.options)
             return under(self.config.prefix, self.gate)
 
         async def load(self) -> float | None:
@@ -221,23 +198,27 @@ async def load_of(number: int) -> float | None:
     return load
 
 
-def start(configs: list[ReplicaConfig], *, host: str, port: int, num_gpus: float = 0.0) -> None:
-    """Start everything; return when all of it answers. Tokens are made before anybody could race for it."""
+def start(configs: Sequence[ReplicaConfig], *, num_gpus: float = 0.0) -> None:
+    """Start everything; return when all of it answers. Tokens are made before anybody could race for them."""
     from ray import serve
 
     from vigil.serve.auth import SessionKeys, Tokens
 
-    for config in configs[:1]:
-        Tokens.from_file(config.data / "token")
-        SessionKeys.from_file(config.data / "secret")
-    serve.start(http_options={"host": host, "port": port})
+    options = configs[0].options
+    Tokens.from_file(options.tokens)
+    SessionKeys.from_file(options.secret)
+    serve.start(http_options={"host": options.host, "port": options.port})
     for config in configs:
         serve.run(replica(config, num_gpus=num_gpus), name=REPLICA.format(config.number), route_prefix=config.prefix)
     serve.run(entry(), name=ENTRY, route_prefix="/")
 
 
 def drain(number: int) -> None:
-    """End one replica in good order; its log stays, and it can be started again under its number."""
+    """End one replica in good order; its log stays, and it can be started again under its number.
+
+    Raises:
+        ConfigError: there is no such replica.
+    """
     from ray import serve
 
     if number not in running():
@@ -246,55 +227,42 @@ def drain(number: int) -> None:
     serve.delete(REPLICA.format(number))
 
 
-def parser() -> argparse.ArgumentParser:
-    """The flags."""
-    flags = argparse.ArgumentParser(prog="python -m vigil.serve.scale", description=__doc__.split("\n")[0])
-    flags.add_argument("--replicas", type=int, default=2, metavar="N", help="how many (default: 2)")
-    flags.add_argument("--data", type=Path, default=Path.home() / ".vigil" / "scale", metavar="DIR")
-    flags.add_argument("--model", default="nano", metavar="NAME", help="nano, a folder, or a hub name")
-    flags.add_argument("--max-sessions", type=int, default=8, metavar="N", help="of each replica (default: 8)")
-    flags.add_argument("--gpus", type=float, default=0.0, metavar="N", help="of each replica (default: 0)")
-    flags.add_argument("--host", default="127.0.0.1", metavar="ADDRESS")
-    flags.add_argument("--port", type=int, default=8765, metavar="PORT")
-    flags.add_argument("--allow-host", action="append", default=[], metavar="HOST")
-    flags.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN")
-    flags.add_argument("--drain", type=int, metavar="NUMBER", help="end one that runs, and do nothing else")
-    return flags
+def run_replicas(configs: Sequence[ReplicaConfig], *, num_gpus: float, on_ready: Callable[[], None]) -> None:
+    """Start all, and drain all on SIGTERM or ctrl-C.
 
+    Raises:
+        ConfigError: Ray is not installed, or the cluster that RAY_ADDRESS names is not there.
+    """
+    _join(os.environ.get("RAY_ADDRESS"))
+    from ray import serve
 
-def main(argv: list[str] | None = None) -> None:
-    """Start, and drain all on SIGTERM or ctrl-C; or drain one."""
-    args = parser().parse_args(argv)
-    try:
-        import ray
-        from ray import serve
-    except ImportError as error:
-        raise ConfigError("many replicas need Ray. Run pip install 'vigil-video[serve,scale]'.") from error
-    ray.init(address="auto" if args.drain is not None else os.environ.get("RAY_ADDRESS"), log_to_driver=False)
-    if args.drain is not None:
-        drain(args.drain)
-        return
-    more = {"model": args.model, "seats": args.max_sessions}
-    more |= {"hosts": tuple(args.allow_host), "origins": tuple(args.allow_origin)}
-    start(
-        [ReplicaConfig(number=number, data=args.data.resolve(), **more) for number in range(args.replicas)],
-        host=args.host,
-        port=args.port,
-        num_gpus=args.gpus,
-    )
+    start(configs, num_gpus=num_gpus)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    print(
-        f"{args.replicas} replicas at http://{args.host}:{args.port}/ (token: {args.data / 'token'})", file=sys.stderr
-    )
+    on_ready()
     stop.wait()
     for number in running():
         drain(number)
     serve.shutdown()
 
 
-if __name__ == "__main__":
-    from vigil.serve import scale  # under its own name, by which replicas find it
+def drain_one(number: int) -> None:
+    """End one of the replicas that run on this machine or cluster.
 
-    scale.main()
+    Raises:
+        ConfigError: Ray is not installed, nothing runs, or there is no such replica.
+    """
+    _join("auto")
+    drain(number)
+
+
+def _join(address: str | None) -> None:
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError("many replicas need Ray. Run pip install 'vigil-video[serve,scale]'.") from error
+    try:
+        ray.init(address=address, log_to_driver=False)
+    except ConnectionError as error:
+        raise ConfigError("no replicas run here, or their Ray cluster is not reached. Check RAY_ADDRESS.") from error

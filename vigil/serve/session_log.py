@@ -65,12 +65,19 @@ class SessionLog:
 
     # ---- writing ---------------------------------------------------------------------------------------------
 
-    def append(self, event: Mapping[str, Any], *, by: tuple[str, int] | None = None) -> Appended:
+    def append(
+        self,
+        event: Mapping[str, Any],
+        *,
+        by: tuple[str, int] | None = None,
+        private: Mapping[str, Any] | None = None,
+    ) -> Appended:
         """Put an event into the log; waits only while the writer's queue is full.
 
         Args:
             event: `type` and its own fields.
             by: client id and command number, where the event is the effect of a command.
+            private: what is kept with the session from now on, in the place of `head.private`; safe before the event.
 
         Raises:
             StorageError: the session is read-only. BadSequence: `by` is not the next command of that client.
@@ -88,7 +95,7 @@ class SessionLog:
             record.update(event)
             text = dump(record)
             appended = Appended(Entry(self._next, text), Future())
-            self._hand_over(Item(self, record, text, encode(text), appended.durable), appended, by)
+            self._hand_over(Item(self, record, text, encode(text), appended.durable, private), appended, by)
             self._next, self._newest_t = self._next + 1, record["t_mono"]
             self._is_closed = event["type"] == "session.closed"
         return appended
@@ -233,8 +240,9 @@ class SessionLog:
             return
         assert self._tape is not None
         data, first, last = b"".join(item.line for item in items), items[0].record, items[-1].record
+        private = next((item.private for item in reversed(items) if item.private is not None), None)
         try:
-            self._tape.store(data, t_mono=first["t_mono"], last=last["seq"], state=self._state)
+            self._tape.store(data, t_mono=first["t_mono"], last=last["seq"], state=self._state, private=private)
         except OSError as error:
             self.reject(items, error.strerror or str(error))
             return

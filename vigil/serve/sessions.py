@@ -144,6 +144,7 @@ class Hub:
         if message.record:
             raise Refusal("forbidden")
         self._check_sources(message, grant)
+        self.runner.check_system(message.system)
         settings = Settings(system=message.system, policy=message.policy, sampling=message.sampling)
         with self._seat():
             log = await asyncio.to_thread(self._new_log, message, grant, session_id, settings)

@@ -20,10 +20,11 @@ class Settings:
     policy: Policy = field(default_factory=Policy)
     sampling: Sampling = field(default_factory=Sampling)
 
-    def changed(self, policy: Policy | None, sampling: Sampling | None) -> Settings:
+    def changed(self, policy: Policy | None, sampling: Sampling | None, system: str | None) -> Settings:
         """The settings after an update; what is left out stays."""
         return replace(
             self,
+            system=self.system if system is None else system,
             policy=self.policy.model_copy(update=given(policy)) if policy else self.policy,
             sampling=self.sampling.model_copy(update=given(sampling)) if sampling else self.sampling,
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vigil.serve.disk import NO_SPACE, Clock, Files, Guard
 from vigil.serve.index import Index
@@ -53,16 +55,21 @@ class Tape:
         """Nothing is open any more."""
         return self._segment is None
 
-    def store(self, data: bytes, *, t_mono: float, last: int, state: State) -> None:
+    def store(
+        self, data: bytes, *, t_mono: float, last: int, state: State, private: Mapping[str, Any] | None = None
+    ) -> None:
         """Write a group and make it safe.
 
         Args:
             t_mono: of its first event. last: number of its last one. state: the fold of all before it.
+            private: see `Head.private`; it changes with a new file.
 
         Raises:
             OSError: it is not safe and never will be. `NoSpace` where the file is as it was before.
         """
         with self._lock:
+            if private is not None:
+                self.head = replace(self.head, private=dict(private))
             segment = self._write(data, t_mono, state)
             segment.sync(data, last=last, t_mono=t_mono)
 
@@ -111,7 +118,7 @@ class Tape:
         has_events = segment.first_t is not None
         is_full = has_events and segment.size + num_bytes > config.segment_bytes
         is_old = segment.first_t is not None and t_mono - segment.first_t > config.segment_s
-        if not (segment.is_sealed or is_full or is_old):
+        if not (segment.is_sealed or is_full or is_old) and segment.head.private == self.head.private:
             return segment
         if not segment.is_sealed:
             segment.seal()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,6 +33,8 @@ class Item:
     text: str
     line: bytes
     done: Future[int]
+    private: Mapping[str, Any] | None = None
+    """What the owner of the log keeps with the session from this event on; None: as before."""
 
 
 class Writer:

@@ -106,6 +106,10 @@ class Handle:
         """Stop the answer that is being spoken, without a new question."""
         self.session.mailbox.put("interrupt")
 
+    def instruct(self, system: str) -> None:
+        """Go on under another system text; see `Session.instruct`."""
+        self.session.instruct(system)
+
     def finish(self) -> None:
         """No more frames will come: what is being said and asked is finished, then the session ends."""
         self._inbox.no_more()

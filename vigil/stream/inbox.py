@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from vigil.stream.journal import Dropped, Moment, Question, Totals
+from vigil.stream.journal import Dropped, Instruction, Moment, Question, Totals
 from vigil.stream.notices import Notice, Outage, Return, Skipped
 from vigil.stream.perceiver import Perceived, Perceiver
 from vigil.types import Frame
@@ -28,7 +28,7 @@ JOIN_S = 1.0
 """How long the end of a stream waits for its workers; one that hangs in a source ends with the process."""
 PERCEIVER, CAPTURE = "vigil-perceiver", "vigil-capture"
 
-Letter = Question | Dropped | Outage | Return | Literal["interrupt", "close"]
+Letter = Question | Instruction | Dropped | Outage | Return | Literal["interrupt", "close"]
 Item = Perceived | Letter | Signal
 
 

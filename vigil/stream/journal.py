@@ -51,6 +51,13 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Instruction:
+    """Another system text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """Frames that will never be perceived, one run with one reason."""
 

@@ -18,13 +18,13 @@ from vigil.model.model import VideoModel
 from vigil.model.tokens import ControlIds, Slot, TextStream, Transcript
 from vigil.stream.feed import Asking, Feed, allowed_tokens, alone
 from vigil.stream.inbox import Item, Mailbox
-from vigil.stream.journal import Dropped, Journal, Moment, Question, Totals
-from vigil.stream.lanes import lanes_for
+from vigil.stream.journal import Dropped, Instruction, Journal, Moment, Question, Totals
+from vigil.stream.lanes import FrameQueue, lanes_for
 from vigil.stream.memory import turner_of
 from vigil.stream.notices import Outage, Return
 from vigil.stream.perceiver import Perceived
 from vigil.stream.policy import Greedy, Policy, Sampler, SlotChoice, weigh
-from vigil.stream.text_lane import Ledger, make_room
+from vigil.stream.text_lane import Ledger, begin_anew, make_room
 from vigil.types import EndReason, Event, Finish
 
 if TYPE_CHECKING:
@@ -121,6 +121,16 @@ class Session:
         """Stop the answer that is being spoken, without a new question."""
         self.mailbox.put("interrupt")
 
+    def instruct(self, system: str) -> None:
+        """Go on under another system text, from the next decision on. Frames and what was said stay.
+
+        Raises:
+            ModelError: the model keeps its frames in its text, which would have to be read anew with them.
+        """
+        if isinstance(self._frames, FrameQueue):
+            raise ModelError("this model keeps its frames in its text, which cannot be read anew. Open a new Session.")
+        self.mailbox.put(Instruction(system))
+
     def close(self) -> None:
         """End a running `watch`; it still yields how the open answer ended, and the totals."""
         self.mailbox.put("close")
@@ -193,6 +203,8 @@ class Session:
                 return self.lose(item, now)
             case Outage() | Return():
                 return self._journal.source_changed(now, item)
+            case Instruction(text=text):
+                return (yield from self._instruct(text))
             case "interrupt":
                 return self.stop_speaking(now)
             case _:
@@ -248,6 +260,12 @@ class Session:
         self.due_s = None
         self._pin(self._transcript.user(question.text))
         return events + (yield from self._decide(now))
+
+    def _instruct(self, system: str) -> Asking[list[Event]]:
+        opening, lanes = Transcript(self._tokenizer, self._control), (self._text, self._frames, self._ledger)
+        ids, spare = opening.system(system) + opening.user(""), self.config.text_tokens // 4
+        yield Feed(begin_anew(*lanes, ids, num_pending=len(self._pending), num_spare=spare), 0, *lanes[:2])
+        return []
 
     def _step(self, now: Moment) -> Asking[list[Event]]:
         spoken_s = now.time_s - self._started_s

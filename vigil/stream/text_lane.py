@@ -74,6 +74,10 @@ class TextMemory:
         """Count tokens that every layer has stored."""
         self._length += num_tokens
 
+    def clear(self) -> None:
+        """Forget all entries; the lane keeps its memory."""
+        self._length = 0
+
     def keep(self, kept: Sequence[int], deltas: Sequence[int], turner: Turner) -> None:
         """Forget all but these entries, and move the key of each by so many rotary positions."""
         device = self._keys[0].device
@@ -106,6 +110,7 @@ class Ledger:
         self._image_id = image_id
         self._silence_id = silence_id
         self._entries_per_frame = entries_per_frame
+        self.ids: list[int] = []
         self.kinds: list[Kind] = []
         self._has_opened = False
         self._question = 0
@@ -117,6 +122,7 @@ class Ledger:
 
     def add(self, ids: Sequence[int]) -> None:
         """Note tokens of the assistant's turn, or of the system text at the start."""
+        self.ids += ids
         for token in ids:
             if not self._has_opened:
                 self.kinds.append(Kind.FIXED)
@@ -130,8 +136,18 @@ class Ledger:
     def ask(self, ids: Sequence[int]) -> None:
         """Note a user's message. The first one opens the conversation and is always kept."""
         self._question = len(self.kinds)
+        self.ids += ids
         self.kinds += [Kind.ASKED if self._has_opened else Kind.FIXED] * len(ids)
         self._has_opened = True
+
+    def reopen(self, ids: Sequence[int]) -> int:
+        """Have the conversation begin with other tokens; by how much all that follows moves."""
+        old = self.kinds.count(Kind.FIXED)
+        self.ids[:old], self.kinds[:old] = ids, [Kind.FIXED] * len(ids)
+        shift = len(ids) - old
+        if self._question >= old:
+            self._question += shift
+        return shift
 
     def _is_speaking(self) -> bool:
         """The newest token but for placeholders is one of an answer."""
@@ -173,6 +189,7 @@ class Ledger:
     def forget(self, kept: Sequence[int], num_fed: int) -> None:
         """Note that of the first `num_fed` tokens only these stayed."""
         kinds = [*(self.kinds[i] for i in kept), *self.kinds[num_fed:]]
+        self.ids = [*(self.ids[i] for i in kept), *self.ids[num_fed:]]
         self._question = new_position(kept, num_fed, self._question)
         for n, kind in enumerate(kinds):
             if kind is Kind.CLOSING and kinds[n - 1] is not Kind.SPOKEN:
@@ -256,3 +273,24 @@ def make_room(
     text.keep(places, deltas, turner)
     frames.move(lambda position: new_position(kept, num_fed, position))
     ledger.forget(kept, num_fed)
+
+
+@torch.inference_mode()
+def begin_anew(
+    text: TextMemory, frames: Frames, ledger: Ledger, opening: Sequence[int], *, num_pending: int, num_spare: int
+) -> list[int]:
+    """Have the conversation begin with other tokens, and empty the lane: what it held depends on how it began.
+
+    Returns:
+        the tokens to be fed again from position 0 on; the newest `num_pending` of the ledger are still to come then.
+    """
+    shift = ledger.reopen(opening)
+    frames.move(lambda position: position + shift)
+    num_fed, target = len(ledger) - num_pending, text.capacity - num_spare
+    if num_fed > target:
+        kept = ledger.choose(num_fed, target, frames.positions)
+        frames.move(lambda position: new_position(kept, num_fed, position))
+        ledger.forget(kept, num_fed)
+        num_fed = len(kept)
+    text.clear()
+    return ledger.ids[:num_fed]

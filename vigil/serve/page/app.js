@@ -140,6 +140,7 @@ function onEvent(self, event) {
   const entry = self.story.take(event);
   if (event.type.startsWith("answer.")) self.spoke_at = performance.now();
   if (event.type === "input.frames.total") self.seen = event.perceived;
+  if (event.type === "source.ended") self.ended = true;
   refresh(self, entry);
 }
 
