@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def load_json(folder: Path, name: str) -> list[tuple[str, Any]]:
             text = path.read_text(encoding="utf-8")
             lines = path.suffix == ".jsonl"
             parsed = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # not UTF-8, or not JSON in some way
             raise DataError(f"{path.name} is not JSON: {error}. Download it again.") from error
         if not isinstance(parsed, list):
             raise DataError(f"{path.name} holds a {type(parsed).__name__} where a list of records must be.")
@@ -106,7 +107,41 @@ def field(row: Any, name: str, kind: type | tuple[type, ...], *, where: str) -> 
 
 def number(row: Any, name: str, *, where: str) -> float:
     """A field that is a number of seconds."""
-    return float(field(row, name, (int, float), where=where))
+    return _finite(field(row, name, (int, float), where=where), name, where)
+
+
+def numbers(row: Any, name: str, *, where: str, exactly: int | None = None) -> list[float]:
+    """A field that is a list of numbers of seconds, of any length or of one; a text that spells a number is one."""
+    found = [_finite(value, name, where) for value in field(row, name, list, where=where)]
+    if exactly is not None and len(found) != exactly:
+        raise DataError(f"{where} has {len(found)} numbers in {name!r}, where {exactly} must be.")
+    return found
+
+
+def _finite(value: Any, name: str, where: str) -> float:
+    try:
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise DataError(f"{where} has {json.dumps(value)[:60]} in {name!r}, where a number must be.")
+    return found
+
+
+def records(row: Any, name: str, *, where: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """(place, record) of each element of a field that is a list of at least one record."""
+    found = field(row, name, list, where=where)
+    if not found or not all(isinstance(part, Mapping) for part in found):
+        raise DataError(f"{where} has {name!r} = {json.dumps(found)[:60]}, where a list of records must be.")
+    return [(f"{where} {name} {n}", part) for n, part in enumerate(found, start=1)]
+
+
+def offered(answer: str, options: Sequence[str], *, where: str) -> str:
+    """The option that a letter names. Raises: DataError."""
+    place = ord(answer) - ord("A") if len(answer) == 1 else -1
+    if not 0 <= place < len(options):
+        raise DataError(f"{where} has the answer {answer!r}, which is none of its {len(options)} options.")
+    return options[place]
 
 
 def texts(row: Any, name: str, *, where: str) -> list[str]:
@@ -132,7 +167,7 @@ def seconds(stamp: str, *, where: str) -> float:
 def slug(text: str) -> str:
     """A text as part of a file name, still one to one: what had to be replaced is told apart by a hash."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")[:60]
-    return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return plain if plain == text != "" else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def find_video(folder: Path, video: str) -> Path | None:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vigil.errors import DataError
 from vigil.eval.baselines import AlwaysSilent, Constant, EchoAfter, cross_fitted
 from vigil.eval.benchmarks.base import (
     AnnotationFile,
@@ -29,7 +30,7 @@ from vigil.eval.benchmarks.base import (
     polled,
     share,
 )
-from vigil.eval.benchmarks.data import field, load_json, number
+from vigil.eval.benchmarks.data import field, load_json, number, numbers, records
 from vigil.eval.benchmarks.published import OMNIMMI
 from vigil.eval.benchmarks.rules import WAITS_S, Timetable, always
 from vigil.eval.benchmarks.timing import event_sums, one_event, timing_scores
@@ -75,7 +76,9 @@ def _alert_cases(rows: Sequence[tuple[str, Any]]) -> list[Case]:
 
 
 def _span(row: Any, where: str) -> tuple[float, float]:
-    start_s, end_s = (float(t) for t in field(row, "answer", list, where=where))
+    start_s, end_s = numbers(row, "answer", where=where, exactly=2)
+    if end_s < start_s:
+        raise DataError(f"{where} has an answer that ends at {end_s:g} before it begins at {start_s:g}.")
     return start_s, end_s
 
 
@@ -149,8 +152,8 @@ def _talk_cases(talks: Sequence[tuple[str, Any]], speakers: Sequence[tuple[str, 
 
 def spoken_turns(row: Any, where: str) -> str:
     """The talk of a PT item as one text, each speaker's name before what is said."""
-    turns = field(row, "conversation", list, where=where)
-    return "\n".join(f"{name}: {said}" for turn in turns for name, said in turn.items())
+    turns = records(row, "conversation", where=where)
+    return "\n".join(f"{name}: {said}" for _, turn in turns for name, said in turn.items())
 
 
 def _play_talk(text: str) -> Play:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vigil.errors import DataError
 from vigil.eval.benchmarks.base import (
     AnnotationFile,
     Benchmark,
@@ -49,7 +50,7 @@ def read_cases(folder: Path) -> list[Case]:
 
 
 def _choice_cases(rows: Sequence[tuple[str, Any]]) -> list[Case]:
-    answers = [LETTERS[int(number(row, "gt", where=where))] for where, row in rows]
+    answers = [_letter(row, where) for where, row in rows]
     videos = [str(field(row, "video", str, where=where)) for where, row in rows]
     common = fitted_majority(rows, videos=videos, answers=answers, tasks=[row["task"] for _, row in rows])
     cases: list[Case] = []
@@ -82,6 +83,13 @@ def _choice_cases(rows: Sequence[tuple[str, Any]]) -> list[Case]:
                 )
             )
     return cases
+
+
+def _letter(row: Any, where: str) -> str:
+    place = number(row, "gt", where=where)
+    if place not in range(len(LETTERS)) or not texts(row, "options", where=where):
+        raise DataError(f"{where} has 'gt' = {place:g} and the options {row['options']}: no letter is right.")
+    return LETTERS[int(place)]
 
 
 _BOTH: tuple[Scorer, ...] = ("official", "strict")

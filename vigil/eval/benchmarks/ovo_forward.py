@@ -15,7 +15,7 @@ from typing import Any
 
 from vigil.eval.baselines import EchoAfter, cross_fitted
 from vigil.eval.benchmarks.base import Case, Mark, Play, Rule, State, Stream, first_answer, polled
-from vigil.eval.benchmarks.data import field, number, texts
+from vigil.eval.benchmarks.data import field, number, numbers, records, texts
 from vigil.eval.benchmarks.parse import holds_verdict, joined_digits
 from vigil.eval.benchmarks.rules import Timetable, always, constant, fitted_wait
 from vigil.eval.benchmarks.timing import event_sums, one_event, revision_sums, steps
@@ -54,12 +54,9 @@ class Forward:
     """When what should be said (s)."""
 
 
-def _times(row: Any, name: str, where: str) -> list[float]:
-    return [float(t) for t in field(row, name, list, where=where)]
-
-
-def _tests(row: Any, where: str) -> list[Any]:
-    return sorted(field(row, "test_info", list, where=where), key=lambda test: float(test["realtime"]))
+def _tests(row: Any, where: str) -> list[tuple[str, Any]]:
+    """(place, probe) of each, in order of time."""
+    return sorted(records(row, "test_info", where=where), key=lambda test: number(test[1], "realtime", where=test[0]))
 
 
 def item_id(row: Any, where: str) -> str:
@@ -69,38 +66,35 @@ def item_id(row: Any, where: str) -> str:
 def _count_item(row: Any, *, where: str) -> Forward:
     """REC: how often has it been done by now?"""
     activity = field(row, "activity", str, where=where)
-    tests = _tests(row, where)
-    last_s = float(tests[-1]["realtime"])
-    ends = [t for t in sorted(_times(row, "end_times", where)) if t < last_s]
+    prompt = f"How many times did they {activity}? Answer with one number and nothing else."
+    probes = [
+        Probe(at_s=float(test["realtime"]), prompt=prompt, truth=int(number(test, "count", where=place)))
+        for place, test in _tests(row, where)
+    ]
+    last_s = probes[-1].at_s
+    ends = [t for t in sorted(numbers(row, "end_times", where=where)) if t < last_s]
     spans = [(a, b, str(n)) for n, (a, b) in enumerate(zip([0.0, *ends], [*ends, last_s], strict=True)) if b > a]
-    question = f"How many times did they {activity}?"
-    text = f"{question} Keep counting: say the number now, and again whenever it changes."
-    prompt = f"{question} Answer with one number and nothing else."
-    probes = [Probe(at_s=float(test["realtime"]), prompt=prompt, truth=int(test["count"])) for test in tests]
+    text = f"How many times did they {activity}? Keep counting: say the number now, and again whenever it changes."
     return _followed(row, where, "REC", probes, text, spans)
 
 
 def _step_item(row: Any, *, where: str) -> Forward:
     """SSR: which step is being performed now?"""
-    tests = _tests(row, where)
-    last_s = float(tests[-1]["realtime"])
+    probes = []
+    for place, test in _tests(row, where):
+        prompt = f'Is the person performing the step "{field(test, "step", str, where=place)}" now? Answer Yes or No.'
+        is_so = bool(number(test, "type", where=place))
+        probes.append(Probe(at_s=float(test["realtime"]), prompt=prompt, truth=is_so))
     names = texts(row, "all_steps", where=where) if "all_steps" in row else []
-    starts, ends = _times(row, "start_time", where), _times(row, "end_time", where)
-    names = (names + [f"step {n + 1}" for n in range(len(starts))])[: max(len(names), len(starts))]
-    spans = step_spans(starts, ends, names, last_s)
+    starts = numbers(row, "start_time", where=where)
+    ends = numbers(row, "end_time", where=where, exactly=len(starts))
+    names += [f"step {n + 1}" for n in range(len(names), len(starts))]
+    spans = step_spans(starts, ends, names, probes[-1].at_s)
     listed = "; ".join(dict.fromkeys(names))
     text = (
         f"Which of these steps is the person performing now: {listed}? "
         f'Say its name, and "{NONE}" while it is none of them; say so again whenever it changes.'
     )
-    probes = [
-        Probe(
-            at_s=float(test["realtime"]),
-            prompt=f'Is the person performing the step "{test["step"]}" now? Answer Yes or No.',
-            truth=bool(test["type"]),
-        )
-        for test in tests
-    ]
     return _followed(row, where, "SSR", probes, text, spans)
 
 
@@ -148,9 +142,9 @@ def _clue_item(row: Any, *, where: str) -> Forward:
             Probe(
                 at_s=float(test["realtime"]),
                 prompt=f"Does the video so far show enough to answer this: {question} Answer Yes or No.",
-                truth=bool(test["type"]),
+                truth=bool(number(test, "type", where=place)),
             )
-            for test in _tests(row, where)
+            for place, test in _tests(row, where)
         ),
         ask=Ask(t=ask_s, text=f"{question} Answer as soon as the video shows it.", standing=True),
         end_s=clue_s + AFTER_S,

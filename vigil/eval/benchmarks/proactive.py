@@ -14,6 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from vigil.errors import DataError
 from vigil.eval.baselines import EchoAfter
 from vigil.eval.benchmarks.base import (
     AnnotationFile,
@@ -28,7 +29,7 @@ from vigil.eval.benchmarks.base import (
     mean_of,
     share,
 )
-from vigil.eval.benchmarks.data import field, load_json, slug
+from vigil.eval.benchmarks.data import field, load_json, number, numbers, records, slug
 from vigil.eval.benchmarks.published import PROACTIVE
 from vigil.eval.benchmarks.rules import Timetable, always, fitted_wait
 from vigil.eval.benchmarks.tglg import word_f1
@@ -153,23 +154,28 @@ def read_cases(folder: Path, *, judge: Judge) -> list[Case]:
 
 
 def _asks(row: Any, where: str) -> tuple[Ask, ...]:
-    turns = field(row, "conversation", list, where=where)
     asks = [
-        Ask(t=float(turn.get("time", 0.0)), text=str(turn["content"]), standing=True)
-        for turn in turns
+        Ask(
+            t=number(turn, "time", where=place) if "time" in turn else 0.0,
+            text=field(turn, "content", str, where=place),
+            standing=True,
+        )
+        for place, turn in records(row, "conversation", where=where)
         if turn.get("role") == "user"
     ]
+    if not asks:
+        raise DataError(f"{where} has no turn of the role 'user' in 'conversation', so nothing is asked.")
     return tuple(sorted(asks, key=lambda ask: ask.t))
 
 
 def _spans(row: Any, where: str) -> list[Span]:
     asks = _asks(row, where)
     spans = []
-    for turn in field(row, "answer", list, where=where):
-        start_s, end_s = (float(t) for t in field(turn, "reply_timespan", list, where=where))
+    for place, turn in records(row, "answer", where=where):
+        start_s, end_s = numbers(turn, "reply_timespan", where=place, exactly=2)
         open_ask = next((ask.text for ask in reversed(asks) if ask.t <= start_s), asks[0].text)
         question = str(turn.get("question", open_ask))
-        content = str(field(turn, "content", str, where=where))
+        content = str(field(turn, "content", str, where=place))
         spans.append(Span(start_s=start_s, end_s=end_s, question=question, content=content))
     return sorted(spans, key=lambda span: span.start_s)
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vigil.errors import DataError
 from vigil.eval.baselines import EchoAfter
 from vigil.eval.benchmarks.base import (
     AnnotationFile,
@@ -28,7 +29,7 @@ from vigil.eval.benchmarks.base import (
     polled,
     share,
 )
-from vigil.eval.benchmarks.data import field, load_json, number, slug, texts
+from vigil.eval.benchmarks.data import field, load_json, number, numbers, offered, slug, texts
 from vigil.eval.benchmarks.parse import LETTERS, bare, read, strict_choice
 from vigil.eval.benchmarks.rules import Timetable, always, constant, fitted_majority, fitted_wait, longest
 from vigil.eval.benchmarks.tglg import Matching, Utterance, match_utterances, score_matching, word_f1
@@ -68,6 +69,8 @@ def _choice_cases(rows: Sequence[tuple[str, Any]]) -> list[Case]:
     cases: list[Case] = []
     for (where, row), answer, video, letter in zip(rows, answers, videos, common, strict=True):
         options = texts(row, "choices", where=where)
+        if not options:
+            raise DataError(f"{where} has no 'choices', of which one must be right.")
         listed = "\n".join(f"{name}. {bare(option)}" for name, option in zip(LETTERS, options, strict=False))
         prompt = f"{field(row, 'question', str, where=where)}\n{listed}\n{INSTRUCTION}"
         at_s = number(row, "question_time", where=where)
@@ -112,7 +115,7 @@ def _alert_cases(rows: Sequence[tuple[str, Any]]) -> list[Case]:
     for (where, row), ask_s, due_s, video, wait_s in zip(rows, asks, dues, videos, fitted, strict=True):
         answer = str(field(row, "correct_answer", str, where=where))
         options = texts(row, "choices", where=where) if row.get("choices") else []
-        right = bare(options[LETTERS.index(bare_letter(answer))]) if options else answer
+        right = bare(offered(bare_letter(answer), options, where=where)) if options else answer
         question = field(row, "question", str, where=where)
         text = question if not options else f"{question} Answer as soon as the video shows it."
         blind: dict[str, Rule] = {"echo_after_k": always(partial(EchoAfter, wait_s))}
@@ -139,20 +142,18 @@ def _play_alert(text: str, ask_s: float, due_s: float, answer: str) -> Play:
 
 
 def _commentary(row: Any, where: str) -> Case:
-    ids = texts(row, "question_id", where=where)
-    asks = [
-        Ask(t=float(t), text=text, standing=True)
-        for t, text in zip(
-            field(row, "question_time", list, where=where), texts(row, "question", where=where), strict=True
-        )
-    ]
+    ids, asked = texts(row, "question_id", where=where), texts(row, "question", where=where)
+    asked_s = numbers(row, "question_time", where=where, exactly=len(asked))
+    asks = [Ask(t=t, text=text, standing=True) for t, text in zip(asked_s, asked, strict=True)]
     answers = field(row, "correct_answer", dict, where=where)
     times = field(row, "time_reference", dict, where=where)
-    due = [
-        Utterance(start_s=float(t), text=str(text))
-        for name in ids
-        for t, text in zip(times[name], answers[name], strict=True)
-    ]
+    due: list[Utterance] = []
+    for name in ids:
+        said = texts(answers, name, where=where)
+        due_s = numbers(times, name, where=where, exactly=len(said))
+        due += [Utterance(start_s=t, text=text) for t, text in zip(due_s, said, strict=True)]
+    if not asks or not due:
+        raise DataError(f"{where} has {len(asks)} questions and {len(due)} answers, where one of each must be.")
     due = sorted(due, key=lambda one: one.start_s)
     return Case(
         id=slug(f"{STREAMING}-{ids[0]}"),

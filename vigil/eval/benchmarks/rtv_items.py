@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from vigil.errors import DataError
 from vigil.eval.benchmarks.data import field, number
 from vigil.eval.benchmarks.parse import bare
 
@@ -30,13 +31,17 @@ class Probe:
 
     @property
     def truth(self) -> str:
-        """The text of the right option."""
+        """The text of the right option. Raises: DataError."""
+        if self.answer not in self.options:
+            raise DataError(f"{self.id} has the answer {self.answer!r}, which is none of its options.")
         return self.options[self.answer]
 
 
 def probe_of(row: object, where: str) -> Probe:
     """One record. Raises: DataError."""
     options = {str(k).upper(): str(v) for k, v in field(row, "options", dict, where=where).items()}
+    if not options:
+        raise DataError(f"{where} has no 'options', of which one must be right.")
     return Probe(
         id=field(row, "questionID", str, where=where),
         video=field(row, "video", str, where=where),

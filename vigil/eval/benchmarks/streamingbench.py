@@ -31,7 +31,7 @@ from vigil.eval.benchmarks.base import (
     polled,
     share,
 )
-from vigil.eval.benchmarks.data import field, load_json, seconds, texts
+from vigil.eval.benchmarks.data import field, load_json, offered, seconds, texts
 from vigil.eval.benchmarks.parse import LETTERS, bare, first_character, holds_words, read, strict_choice
 from vigil.eval.benchmarks.published import STREAMINGBENCH
 from vigil.eval.benchmarks.rules import Timetable, always, constant, fitted_majority, fitted_wait, longest
@@ -122,7 +122,7 @@ def _choices(folder: Path, part: str) -> list[Choice]:
             answer=answer,
             before=told.get(video, ()) if part == "sqa" else (),
         )
-        right = bare(choice.options[LETTERS.index(answer)])
+        right = bare(offered(answer, choice.options, where=where))
         told[video] = (*told.get(video, ()), (choice.question, f"{answer}. {right}"))
         found.append(choice)
     return found
