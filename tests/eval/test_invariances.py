@@ -78,7 +78,7 @@ def eighths(low: int, high: int) -> st.SearchStrategy[float]:
 ready = st.sampled_from([0.0, 0.125, 0.5])
 
 
-def tallies(log: Log, truth: Truth) -> tuple[object, ...]:
+def tallies(log: Log, truth: Truth) -> tuple[Any, ...]:
     """All that is counted in media time."""
     return (revise(log, truth), *(judge_silence(log, truth, late_s=late_s) for late_s in (1.0, 2.0, 5.0)))
 

@@ -155,9 +155,9 @@ def test_a_control_that_sees_no_flip_is_judged_by_the_flip_all_the_same() -> Non
     trials = {trial.kind: trial for trial, _ in done["blind"]}
     assert trials["N"].flip_s is None
     for kind in ("F", "B", "D"):
-        flip = trials[kind].flip  # type: ignore[index]
+        flip = trials[kind].flip
         assert flip is not None
-        assert trials[kind].flip_s == flip.at_s  # type: ignore[index]
+        assert trials[kind].flip_s == flip.at_s
     assert len({id(log) for _, log in done["blind"]}) == 1
 
 

@@ -172,7 +172,7 @@ def test_the_calm_log_stands_where_nothing_can_flip() -> None:
 
 
 def test_faults_are_counted_by_reason() -> None:
-    trials = [Trial(number=0, kind="F", fault=fault) for fault in ("", "no item", "no item", "outside", "not reached")]  # type: ignore[arg-type]
+    trials = [Trial(number=0, kind="F", fault=fault) for fault in ("", "no item", "no item", "outside", "not reached")]
     assert faults(trials) == {"no reply": 0, "no item": 2, "not reached": 1, "outside": 1}
 
 

@@ -154,7 +154,7 @@ class _Spelt(Reel):
 def test_all_kinds_of_one_number_share_their_panel_and_their_new_colours() -> None:
     def flips(number: int) -> Iterator[Flip]:
         for kind in ("F", "B"):
-            flip = place_flip(kind, draw_trial(number), calm(number, FEW), FEW).flip  # type: ignore[arg-type]
+            flip = place_flip(kind, draw_trial(number), calm(number, FEW), FEW).flip
             assert flip is not None
             yield flip
 

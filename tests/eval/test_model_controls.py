@@ -11,7 +11,7 @@ from fakes import ScriptedModel, picture, tiny_model
 
 from vigil.data.records import Record, Turn
 from vigil.eval.controls import OF_THE_MODEL
-from vigil.eval.door import VirtualClock
+from vigil.eval.door import System, VirtualClock
 from vigil.eval.model_controls import NEWEST, model_systems, offline_controls, watch_controls
 from vigil.eval.offline import OfflineConfig
 from vigil.eval.recent import recent_n
@@ -41,7 +41,7 @@ def test_there_is_one_system_for_each_control_of_the_model() -> None:
 
 
 def test_controls_are_asked_what_the_measured_run_was_asked_on_its_clock_and_at_its_pace() -> None:
-    system = {"main": recent_n(Shown(), 4, poll_hz=0.5)}
+    system: dict[str, System] = {"main": recent_n(Shown(), 4, poll_hz=0.5)}
     (log,) = watch_controls(system, RECORD, FRAMES, end_s=6.0, config=CONFIG).values()
     assert [(prompt.t, prompt.text, prompt.direct) for prompt in log.prompts] == [
         (1.5, "What?", True),
@@ -60,7 +60,7 @@ class Shown:
 
 
 def test_the_newest_frames_are_polled_every_two_seconds_while_a_question_is_open() -> None:
-    system = {"recent_4": recent_n(Shown(), 4, poll_hz=0.5)}
+    system: dict[str, System] = {"recent_4": recent_n(Shown(), 4, poll_hz=0.5)}
     log = watch_controls(system, RECORD, FRAMES, end_s=6.0, config=CONFIG)["recent_4"]
     assert [(speech.q, speech.text) for speech in log.speech] == [
         ("q1", "0 0.5 1 1.5"),  # frame 1.5 comes before the question of that moment

@@ -63,7 +63,7 @@ def test_which_speech_answers_which_event(
 
 
 def test_an_event_is_answered_by_the_first_word_however_long_the_rest_takes() -> None:
-    rows = [{"k": "answer", "a": "a", "q": "q1", "w": 11.0, "state": "open"}]
+    rows: list[dict[str, Any]] = [{"k": "answer", "a": "a", "q": "q1", "w": 11.0, "state": "open"}]
     rows += [{"k": "tok", "n": n, "w": 11.0 + n, "vis": -1, "text": "x", "a": "a"} for n in range(9)]
     assert judge_silence(log_of(*rows), ONE).matches == 1
     late = [row | {"w": row["w"] + 2} for row in rows]

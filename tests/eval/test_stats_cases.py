@@ -186,7 +186,7 @@ def test_a_resample_without_a_task_is_drawn_again_and_one_that_never_fits_is_giv
     missed = 2 * 0.9**10 - 0.8**10
     assert rare.redrawn == near(200 * missed / (1 - missed), rel=0.3)
     tries: list[int] = []
-    assert bootstrap(10, lambda drawn: tries.append(1), count=7) is None  # type: ignore[func-returns-value]
+    assert bootstrap(10, lambda drawn: tries.append(1), count=7) is None
     assert len(tries) == 700
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vigil.eval.baselines import AlwaysSilent
 from vigil.eval.benchmarks import benchmark
-from vigil.eval.benchmarks.base import Case
-from vigil.eval.benchmarks.runner import BenchConfig, Keeper, Played, blind_arms, play_all
+from vigil.eval.benchmarks.base import Case, Mark, Stream
+from vigil.eval.benchmarks.rules import Replies, Timetable
+from vigil.eval.benchmarks.runner import Arm, BenchConfig, Keeper, Played, blind_arms, play_all, play_case
 from vigil.eval.benchmarks.table import Tallies
+from vigil.eval.watcher import Watcher, WatcherSystem
 from vigil.world.render import write_video
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "benchmarks"
@@ -49,3 +53,41 @@ def scores_of(name: str, cases: Sequence[Case], played: Iterable[Played]) -> dic
             own = [one for one in done if one.arm == arm and score.scorer in one.case.served]
             found[arm, score.scorer, score.name] = Tallies(own).value(score)
     return found
+
+
+@cache
+def cases_of(name: str) -> dict[tuple[str, str], Case]:
+    """(id, scorer) -> case, of our annotations."""
+    return {(case.id, case.scorer): case for case in benchmark(name).read(FIXTURES / name)}
+
+
+Make = Callable[[Stream], Watcher]
+"""The watcher of each stream of a case."""
+
+
+def mark_of(case: Case, make: Make) -> Mark:
+    """Play one case without a picture."""
+    arm = Arm("x", lambda case, stream: WatcherSystem("x", lambda: make(stream)), sees=False)
+    return play_case(case, arm, None, BenchConfig(), keeper=NOTHING).mark
+
+
+def sums_of(name: str, item: str, scorer: str, make: Make, *keys: str) -> list[float]:
+    """Some tallies of one case."""
+    sums = mark_of(cases_of(name)[item, scorer], make).sums
+    return [sums[key] for key in keys]
+
+
+def replying(*texts: str) -> Make:
+    """The k-th stream of a case is answered with the k-th text; after the last, nothing."""
+    left = list(texts)
+
+    def make(stream: Stream) -> Watcher:
+        text = left.pop(0) if left else ""
+        return Replies([text]) if text else AlwaysSilent()
+
+    return make
+
+
+def saying(*entries: tuple[float, str]) -> Make:
+    """Says each text at its time of the stream."""
+    return lambda stream: Timetable(list(entries))
