@@ -229,6 +229,12 @@ def test_a_single_file_goes_before_an_index_and_any_other_file(tmp_path: Path) -
     assert read_tensors(tmp_path).keys() == {"c"}
 
 
+def test_an_index_that_names_no_files_says_which_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": 3, "b": "x.safetensors"}}')
+    with pytest.raises(CheckpointError, match=r"has no weights: 3, x\.safetensors not found"):
+        read_tensors(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["[]", '{"weight_map": [1]}', "\udcff"])
 def test_an_index_that_is_none_is_refused_by_name(text: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors.index.json"

@@ -255,7 +255,7 @@ def _rope_scaling(raw: Mapping[str, Any]) -> RopeScaling | None:
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder's safetensors files, sharded or not.
+    """All tensors of a folder's safetensors files, sharded or not, by name; shapes [...] as stored.
 
     Raises:
         CheckpointError: no file, a file that is no safetensors, or a shard that the index names but is absent.
@@ -282,7 +282,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 def _shards(index: Path) -> list[str]:
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        return sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index.name} in {index.parent.name} is not an index of shards: {error}.") from error
 
