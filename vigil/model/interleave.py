@@ -63,7 +63,7 @@ class Interleaving(NamedTuple):
 
 
 def interleave(is_frame_BT: Tensor, present_BF: Tensor, per_frame: int) -> Interleaving:
-    """Make room for `per_frame` vision tokens before each placeholder.
+    """Make room for `per_frame` vision tokens before each placeholder. Shapes: boolean [B, T], [B, F].
 
     Args:
         is_frame_BT: where the placeholders stand.

@@ -94,7 +94,7 @@ class Turner:
         return rotate(keys.float(), rotation(self.freq, delta, torch.float32)).to(keys.dtype)
 
     def frames(self, layer: int, keys: Tensor, delta: Tensor) -> Tensor:
-        """Move keys of one cross layer by `delta` positions. Shapes as in `text`."""
+        """Move keys of one cross layer by `delta` positions. Shapes: [..., S, H], [S] -> [..., S, H]."""
         return self.dress(layer, self.turned(self.strip(layer, keys), delta)).to(keys.dtype)
 
     def strip(self, layer: int, keys: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class Turner:
         return keys.float() * torch.where(weight == 0, 0, 1 / weight) if self.norm_last else keys.float()
 
     def dress(self, layer: int, bare: Tensor) -> Tensor:
-        """Put the norm's weight back on: the inverse of `strip`."""
+        """Put the norm's weight back on: the inverse of `strip`. Shapes: [..., S, H] -> [..., S, H]."""
         return bare * self.weights[layer].float() if self.norm_last else bare
 
     def turned(self, bare: Tensor, delta: Tensor) -> Tensor:

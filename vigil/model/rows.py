@@ -60,7 +60,7 @@ def check_inputs(
     features: Tensor | None,
     video_index: Tensor | None,
 ) -> None:
-    """Refuse tensors that do not belong together.
+    """Refuse tensors that do not belong together. Shapes: [B, T], [B, F, 3, I, I], [B, F], [V, F, P, D], [B].
 
     Raises:
         ShapeError, ConfigError: see `VideoModel.forward`.

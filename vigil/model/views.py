@@ -115,7 +115,10 @@ class TextBatch(TextReader):
     """Per stream, as in `SelfAttention`."""
 
     def attend(self, layer: int, q_BNTH: Tensor, keys_BKTH: Tensor, values_BKTH: Tensor) -> Tensor:
-        """Let each stream's tokens attend to its own cache; B is 1."""
+        """Let each stream's tokens attend to its own cache.
+
+        Shapes: [1, N, T, H], two of [1, K, T, H] -> [1, N, T, H].
+        """
         parts = (t.split(self.num_tokens, dim=2) for t in (q_BNTH, keys_BKTH, values_BKTH))
         out = []
         for cache, mask, q, k, v in zip(self.caches, self.masks, *parts, strict=True):

@@ -106,7 +106,7 @@ def pool_patches(x_FPD: Tensor, *, pooling: Pooling, stride: int, merger: nn.Con
 def shown_extents(frames_NCII: Tensor, patch_px: int) -> list[tuple[int, int]]:
     """Rows and columns of patches, from the top left, beyond which a normalised frame is black; at least one of each.
 
-    One look at the device tells those of all frames.
+    One look at the device tells those of all frames. Shapes: [N, 3, I, I] -> N pairs.
     """
     black_C11 = normalise(torch.zeros(1, 1, 3, dtype=torch.uint8)).to(frames_NCII)
     half_step = 0.5 / 255 / max(STD_RGB)  # between black and the darkest grey

@@ -171,7 +171,7 @@ class Handle:
             self._inbox.encoded(seen)
 
     def advance(self, logits_V: Tensor | None = None) -> Feed | Idle | Literal["over"]:
-        """Go on until the model is needed or nothing is due; `logits_V` answers the feed given before.
+        """Go on until the model is needed or nothing is due; `logits_V`, [V], answers the feed given before.
 
         A session whose reader does not keep up stands still: its frames wait, and are dropped by the rules of its
         clock. An error ends this session, and no other.

@@ -236,6 +236,7 @@ class BaseInbox:
         """Prepare a worker thread; `over` is told how it ended."""
 
         def run() -> None:
+            """Do the work, and say how it ended."""
             error: BaseException | None = None
             try:
                 work()

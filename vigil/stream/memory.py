@@ -47,7 +47,7 @@ class Snapshot:
         return self.layers[layer]()
 
     def views(self, positions_T: Tensor) -> Views:
-        """What each cross layer reads for text rows at these positions; None in each place before the first frame."""
+        """What each cross layer reads for text rows at these positions, [T]; None each before the first frame."""
         visible = None
         if self.positions and int(positions_T[0]) < self.positions[-1]:
             visible = Prefix(tuple(self.per_entry * bisect_right(self.positions, p) for p in positions_T.tolist()))

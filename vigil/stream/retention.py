@@ -53,11 +53,11 @@ class Window:
     size: int
 
     def groups(self, entries: Sequence[Entry], look: Callable[[], Tensor]) -> list[Group]:
-        """The newest `size` entries."""
+        """The newest `size` entries; what they show, [E, C], does not count."""
         return [(i,) for i in range(max(0, len(entries) - self.size), len(entries))]
 
     def weights(self, keys_KNH: Tensor, values_KNH: Tensor, num_out: int) -> Tensor:
-        """Never asked: nothing is joined."""
+        """Never asked: nothing is joined. Shapes: -> [M, N]."""
         raise NotImplementedError
 
 
@@ -73,7 +73,7 @@ class Keyframes:
     recent: int
 
     def groups(self, entries: Sequence[Entry], look: Callable[[], Tensor]) -> list[Group]:
-        """All but as many of the older entries as have to go."""
+        """All but those older entries that show most nearly, in [E, C], what the one before them does."""
         room = _room(len(entries), self.size)
         look_EC = look()
         far = torch.cdist(look_EC[None], look_EC[None], compute_mode="donot_use_mm_for_euclid_dist")[0].tolist()
@@ -86,7 +86,7 @@ class Keyframes:
         return [(i,) for i in kept[max(0, len(kept) - self.size) :]]
 
     def weights(self, keys_KNH: Tensor, values_KNH: Tensor, num_out: int) -> Tensor:
-        """Never asked: nothing is joined."""
+        """Never asked: nothing is joined. Shapes: -> [M, N]."""
         raise NotImplementedError
 
 
@@ -99,7 +99,10 @@ class Pool:
     together: int
 
     def groups(self, entries: Sequence[Entry], look: Callable[[], Tensor]) -> list[Group]:
-        """Join the oldest single frames; where that does not make enough room, the oldest groups go."""
+        """Join the oldest single frames; where that does not make enough room, the oldest groups go.
+
+        What entries show, [E, C], does not count.
+        """
         room = _room(len(entries), self.size)
         first = sum(1 for entry in entries if len(entry.frames) > 1)  # groups stand before single frames
         spare = max(0, len(entries) - first - self.recent)
@@ -112,7 +115,7 @@ class Pool:
         return ([(i,) for i in range(first)] + joined + [(i,) for i in rest])[lost:]
 
     def weights(self, keys_KNH: Tensor, values_KNH: Tensor, num_out: int) -> Tensor:
-        """Token m is the average of the tokens m of all frames."""
+        """Token m is the average of the tokens m of all frames. Shapes: [K, N, H], [K, N, H] -> [M, N]."""
         num = keys_KNH.shape[1] // num_out
         return torch.eye(num_out, device=keys_KNH.device).repeat(1, num) / num
 
@@ -127,7 +130,10 @@ class Merge(Pool):
     """
 
     def weights(self, keys_KNH: Tensor, values_KNH: Tensor, num_out: int) -> Tensor:
-        """In each round all pairs of tokens that are each other's likest become one, the likest pairs first."""
+        """In each round all pairs of tokens that are each other's likest become one, the likest pairs first.
+
+        Shapes: [K, N, H], [K, N, H] -> [M, N].
+        """
         num = keys_KNH.shape[1]
         look_NC = keys_KNH.float().transpose(0, 1).flatten(1)
         weights_MN = torch.eye(num, device=keys_KNH.device)

@@ -103,7 +103,10 @@ class StaticStep(TextReader):
         return self._logits_V
 
     def attend(self, layer: int, q_BNTH: Tensor, keys_BKTH: Tensor, values_BKTH: Tensor) -> Tensor:
-        """Put one token's keys and values behind the text, and attend to all of it."""
+        """Put one token's keys and values behind the text, and attend to all of it.
+
+        Shapes: [1, N, 1, H], two of [1, K, 1, H] -> [1, N, 1, H].
+        """
         keys_KSH, values_KSH = self._text_lanes[layer]
         length_1 = self._numbers[2:3]
         keys_KSH.index_copy_(1, length_1, keys_BKTH[0])

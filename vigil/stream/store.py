@@ -34,7 +34,7 @@ class PlainShelf:
         return self.data_KSH.nbytes
 
     def put(self, at: int, x_KSH: Tensor) -> None:
-        """Write from place `at` on."""
+        """Write from place `at` on. Shapes: [K, S, H]."""
         self.data_KSH[:, at : at + x_KSH.shape[1]] = x_KSH
 
     def get(self, start: int, stop: int) -> Tensor:
@@ -42,7 +42,7 @@ class PlainShelf:
         return self.data_KSH[:, start:stop]
 
     def pack(self, places_S: Tensor) -> None:
-        """Bring the contents of these places to the front, in this order."""
+        """Bring the contents of these places, [S], to the front, in this order."""
         self.data_KSH[:, : len(places_S)] = self.data_KSH[:, places_S]
 
 
@@ -62,7 +62,7 @@ class CodedShelf:
         return self.codes_KSH.nbytes + self.scale_KS1.nbytes
 
     def put(self, at: int, x_KSH: Tensor) -> None:
-        """Encode and write from place `at` on."""
+        """Encode and write from place `at` on. Shapes: [K, S, H]."""
         part = slice(at, at + x_KSH.shape[1])
         x_KSH = x_KSH.float()
         scale_KS1 = (x_KSH.abs().amax(-1, keepdim=True) / self._largest).clamp(min=1e-30).to(SCALE_DTYPE)
@@ -77,7 +77,7 @@ class CodedShelf:
         return self.codes_KSH[:, start:stop].float() * self.scale_KS1[:, start:stop].float()
 
     def pack(self, places_S: Tensor) -> None:
-        """Bring the contents of these places to the front, in this order; codes stay as they are."""
+        """Bring the contents of these places, [S], to the front, in this order; codes stay as they are."""
         bits_KSH = self.codes_KSH.view(torch.uint8)  # not every device can index 8-bit floats
         bits_KSH[:, : len(places_S)] = bits_KSH[:, places_S]
         self.scale_KS1[:, : len(places_S)] = self.scale_KS1[:, places_S]
@@ -125,7 +125,7 @@ class LayerStore:
         return self._turner_or_none
 
     def reserve(self, num_entries: int, like_FKPH: Tensor, kept: range) -> None:
-        """Make shelves for so many entries, with what is kept of the old ones at the front."""
+        """Make shelves for so many entries like [F, K, P, H], with what is kept of the old ones at the front."""
         self.per_entry = like_FKPH.shape[2]
         self._dtype = like_FKPH.dtype
         size, like_KSH, old = num_entries * self.per_entry, like_FKPH[0, :, :0], self._shelves
@@ -135,7 +135,7 @@ class LayerStore:
                 shelf.put(0, before.get(*self._tokens(kept.start, kept.stop)))
 
     def write(self, at: int, keys_FKPH: Tensor, values_FKPH: Tensor) -> None:
-        """Put frames into the places from `at` on."""
+        """Put frames into the places from `at` on. Shapes: two of [F, K, P, H]."""
         keys_KSH, values_KSH = (x.transpose(0, 1).flatten(1, 2) for x in (keys_FKPH, values_FKPH))
         self._put(at, self._turner.strip(self._layer, keys_KSH) if self.is_coded else keys_KSH, values_KSH)
 

@@ -97,6 +97,7 @@ async def in_thread(events: Iterator[Event], close: Callable[[], None]) -> Async
             loop.call_soon_threadsafe(arrived.put_nowait, item)
 
     def work() -> None:
+        """Take every event in a thread, and how they ended; wait where the reader is too slow."""
         try:
             for event in events:
                 put(event)

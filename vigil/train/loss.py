@@ -139,7 +139,7 @@ def loss_parts(logits_BTV: Tensor, labels_BT: Tensor, kinds_BT: Tensor, config: 
 
 
 def loss_weight(labels_BT: Tensor, kinds_BT: Tensor, config: LossConfig) -> Tensor:
-    """The divisor alone: it depends on the targets, not on the model."""
+    """The divisor alone: it depends on the targets, not on the model. Shapes: [B, T], [B, T] -> scalar."""
     return _divisor(_targets(labels_BT, kinds_BT, config)[1], config)
 
 

@@ -59,6 +59,7 @@ class _Camera:
         self.number = draw.between(0, MAX_DISPLAY) if draw.chance(0.55) else -1
 
     def moment(self) -> Moment:
+        """What this frame shows."""
         side: Side = "none" if self.is_frozen else self.side
         return Moment(self.shot, self.is_dark, self.is_frozen, side, self.number)
 
@@ -75,6 +76,7 @@ class _Camera:
         return tuple(kind for kind, _ in kinds), tuple(weight * self.favour.get(kind, 1.0) for kind, weight in kinds)
 
     def change(self, frame: int) -> Change:
+        """Make one of the changes that are possible now."""
         kind = self.draw.weighted(*self.options())
         subject, value = "picture", ""
         if kind == "cut":

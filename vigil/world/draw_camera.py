@@ -154,6 +154,7 @@ class _Plate:
         """Heights (units) at which a lump is not hidden by the plate."""
 
     def draw_on(self, frame_HWC: NDArray[np.uint8], number: int) -> None:
+        """Hang the plate with this number into a frame, [H, W, C]."""
         ink, ground = self.colours
         patch = panel(str(number).rjust(2), self.size_px, ink, ground, self.scale)
         height, width = patch.clear_HW1.shape[:2]

@@ -71,18 +71,21 @@ class _Play:
             values.append(_READINGS[name][self.readings[name]])
 
     def of(self, actor: Actor, kind: str, value: str, manner: str = "") -> Change:
+        """A change of this thing in this frame."""
         has_twin = self.cast.has_twin(actor)
         return Change(
             frame=self.frame, kind=kind, subject=actor.name, value=value, manner=manner, is_one_of_many=has_twin
         )
 
     def enter(self) -> list[Act]:
+        """A new thing may come into a free cell, unless it would look like coming out from behind the box."""
         if len(self.cast.live) >= self.cast.config.max_objects:
             return []
         cells = self.cast.free_cells()
         return [partial(self.do_enter, *cell) for cell in cells if cell[1] != 1 or not self.cast.is_beside_box(*cell)]
 
     def do_enter(self, lane: int, column: int) -> Change:
+        """Let a new thing appear in a cell, or slide in from the edge beside it."""
         edge = column - 1
         slides = edge != 0 and (self.cast.is_beside_box(lane, column) or self.draw.chance(0.6))
         actor = self.cast.add(self.frame, lane, column)
@@ -91,6 +94,7 @@ class _Play:
         return self.of(actor, "enter", COLUMN_PLACES[column], "slide" if slides else "")
 
     def leave(self) -> list[Act]:
+        """What has stood for a while may go, unless it would look like hiding."""
         return [
             partial(self.do_leave, actor)
             for actor in self.cast.settled(self.frame, 3)
@@ -98,6 +102,7 @@ class _Play:
         ]
 
     def do_leave(self, actor: Actor) -> Change:
+        """Take a thing away, or let it slide out over the edge beside it."""
         edge = actor.now.column - 1
         slides = edge != 0 and (self.cast.is_beside_box(actor.lane, actor.now.column) or self.draw.chance(0.6))
         if slides:
@@ -107,6 +112,7 @@ class _Play:
         return change
 
     def move(self) -> list[Act]:
+        """What stands may take a step into a free cell beside it."""
         free = self.cast.free_cells()
         return [
             partial(self.do_move, actor, step)
@@ -116,6 +122,7 @@ class _Play:
         ]
 
     def do_move(self, actor: Actor, step: int) -> Change:
+        """Take one step; the first of a run draws how many there will be."""
         if actor is not self.runner:
             self.runner, self.steps, self.steps_left = actor, 0, self.draw.between(1, 4)
         self.steps += 1
@@ -141,6 +148,7 @@ class _Play:
         return self.of(actor, "stop", COLUMN_PLACES[actor.now.column])
 
     def hide(self) -> list[Act]:
+        """What stands beside the box may go behind it, one thing at a time."""
         if any(not actor.now.is_seen for actor in self.cast.live):
             return []
         return [
@@ -150,6 +158,7 @@ class _Play:
         ]
 
     def do_hide(self, actor: Actor) -> Change:
+        """Put a thing behind the box; it leant towards it in the frame before."""
         assert self.cast.box is not None
         column = self.cast.box[1]
         actor.spots[-2] = actor.now._replace(lean=column - actor.now.column)
@@ -158,6 +167,7 @@ class _Play:
         return change
 
     def reappear(self) -> list[Act]:
+        """What is behind the box may come out on a free side."""
         free = self.cast.free_cells()
         return [
             partial(self.do_reappear, actor, step)
@@ -168,20 +178,24 @@ class _Play:
         ]
 
     def do_reappear(self, actor: Actor, step: int) -> Change:
+        """Let the hidden thing come out on one side."""
         column = actor.now.column + step
         actor.become(self.frame, actor.now._replace(column=column, lean=-step, is_seen=True))
         return self.of(actor, "reappear", COLUMN_PLACES[column])
 
     def recolour(self) -> list[Act]:
+        """A shape may turn another colour."""
         return [partial(self.do_recolour, actor) for actor in self.cast.settled(self.frame, 2) if actor.now.colour]
 
     def do_recolour(self, actor: Actor) -> Change:
+        """Give a shape another colour; the change still has its old name."""
         colour = self.draw.pick(self.cast.colours(actor.noun, but=actor.now.colour))
         change = self.of(actor, "recolour", colour)
         actor.become(self.frame, actor.now._replace(colour=colour))
         return change
 
     def turn(self) -> list[Act]:
+        """Every instrument may show something else."""
         return [partial(self.do_turn, name) for name in self.instruments]
 
     def do_turn(self, name: str) -> Change:
@@ -197,9 +211,11 @@ class _Play:
         return Change(frame=self.frame, kind=name, subject=name, value=_READINGS[name][self.readings[name]])
 
     def cut(self) -> list[Act]:
+        """The scene may always change."""
         return [self.do_cut]
 
     def do_cut(self) -> Change:
+        """Change the place, and with it everything on the stage."""
         place = self.draw.pick([place for place in PLACES if place != self.backdrops[-1].place])
         self.backdrops.append(Backdrop(self.frame, place, self.draw.below(1 << 16)))
         for actor in tuple(self.cast.live):

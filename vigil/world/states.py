@@ -36,6 +36,7 @@ def states_of(scene: Scene) -> list[State]:
 
 
 def panel_states(scene: Scene, panels: Sequence[Panel]) -> list[State]:
+    """The place, and the colour of each item."""
     states = list(_tile(scene, "scene", "place", [panel.place for panel in panels]))
     for index, item in enumerate(ITEMS):
         states += _tile(scene, item, "colour", [panel.colours[index] for panel in panels])
@@ -43,6 +44,7 @@ def panel_states(scene: Scene, panels: Sequence[Panel]) -> list[State]:
 
 
 def stage_states(scene: Scene, stage: Stage) -> list[State]:
+    """The place, the instruments, and of each name its presence, place and number; colours of shapes."""
     ends = [backdrop.start for backdrop in stage.backdrops[1:]] + [scene.num_frames]
     place_F: list[str] = []
     for backdrop, end in zip(stage.backdrops, ends, strict=True):
@@ -116,6 +118,7 @@ def _colour_states(scene: Scene, stage: Stage, shape: str) -> Iterator[State]:
 
 
 def footage_states(scene: Scene) -> list[State]:
+    """Light, freezing, movement and display of footage without names."""
     assert scene.footage is not None
     moments = scene.footage.moments
     states = [*_tile(scene, "picture", "brightness", ["dark" if now.is_dark else "normal" for now in moments])]
