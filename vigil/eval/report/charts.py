@@ -21,7 +21,7 @@ class Curve:
     name: str
     points: Points
     style: str
-    """Class of the style sheet: "c1", "c2" or "c3"."""
+    """Class of the style sheet: "c1" or "c2"; the second line is dashed."""
     is_step: bool = True
 
 
