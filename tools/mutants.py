@@ -43,13 +43,11 @@ LEFT_OUT = {"serve", "client", "examples", "hf", "docs"}
 NEAREST = 24
 """Files of tests that are asked besides those that mirror the file; all would take as long as the whole suite."""
 PYTEST = ("-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=no", "-rfE")
-TEST_S, RUN_S = 60, 1200
-"""Time limits of one test and of one run of pytest."""
+TEST_S, RUN_S = 60, 1200  # time limits of one test and of one run of pytest
 KEPT = "runs/mutants.jsonl"
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "runs", "run", "build", "dist", "*.egg-info")
 
-Row = dict[str, Any]
-"""What became of a mutant: key, where, status, by (the test that failed), diff, wall_s."""
+Row = dict[str, Any]  # what became of a mutant: key, where, status, by (the test that failed), diff, wall_s
 SWAPS = {
     "Lt": "< <=", "LtE": "<= <", "Gt": "> >=", "GtE": ">= >", "Eq": "== !=", "NotEq": "!= ==", "Is": "is is~not",
     "IsNot": "is~not is", "In": "in not~in", "NotIn": "not~in in", "And": "and or", "Or": "or and", "Add": "+ -",
@@ -134,7 +132,7 @@ def mutants_of(file: str, source: str) -> list[Mutant]:
             case ast.Call(args=[first, second, *_]) if not isinstance(first, ast.Starred):
                 put("arguments swapped", ", ".join(map(ast.unparse, (second, first))), span(first)[0], span(second)[1])
             case ast.Return() if not isinstance(parent, ast.If):
-                pass
+                pass  # a function without its last line is no small change
             case ast.Return() | ast.Raise() | ast.Continue() | ast.Break() | ast.Delete() | ast.AugAssign():
                 put("statement dropped", "pass", *span(node))
             case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]) | ast.Expr(value=ast.Call()):
@@ -174,10 +172,9 @@ def sample(sources: dict[str, str], size: int, seed: int) -> list[Mutant]:
     drawn: list[Mutant] = []
     for lot in sorted(lots, key=lambda lot: random.Random(lot).random()):
         own = random.Random(lot[::-1]).sample(lots[lot], len(lots[lot]))
-        drawn += [mutant for mutant in own if mutant.is_change(sources[mutant.file])][:1]
-        if len(drawn) >= size:
-            break
-    return drawn[:size]
+        if len(drawn) < size:
+            drawn += [mutant for mutant in own if mutant.is_change(sources[mutant.file])][:1]
+    return drawn
 
 
 def importers_of(root: Path) -> dict[str, set[str]]:
@@ -219,8 +216,7 @@ class Copy:
         self._env = {**os.environ, "PYTHONPATH": str(self.root), "OMP_NUM_THREADS": "1"}
         self._clock = time.time()
         self._proven: set[tuple[str, ...]] = set()
-        self._unfit: list[str] = []
-        """Tests that fail without any change, or do not fail twice."""
+        self._unfit: list[str] = []  # tests that fail without any change, or do not fail twice
 
     def verdict(self, mutant: Mutant, source: str, rounds: list[list[str]]) -> tuple[str, str]:
         """Status of a mutant (caught, timeout or survived), and the test that failed."""
@@ -248,10 +244,8 @@ class Copy:
     def _run(self, tests: Sequence[str]) -> tuple[str, str]:
         """Run tests: passed, failed or timeout, and the name of the one that failed."""
         command = [sys.executable, *PYTEST, f"--timeout={TEST_S}", *(f"--deselect={one}" for one in self._unfit)]
-        process = subprocess.Popen(
-            [*command, *tests], cwd=self.root, env=self._env, start_new_session=True, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        process = subprocess.Popen([*command, *tests], cwd=self.root, env=self._env, start_new_session=True, **pipes)
         try:
             said, _ = process.communicate(timeout=RUN_S)
         except subprocess.TimeoutExpired:
@@ -272,9 +266,9 @@ class Copy:
 
 def try_all(copy: Copy, mutants: Sequence[Mutant], sources: dict[str, str], kept: Path, *, again: bool) -> list[Row]:
     """Try each mutant, or take its result from an earlier run."""
-    rows = map(json.loads, kept.read_text(encoding="utf-8").splitlines()) if kept.exists() else ()
-    known: dict[str, Row] = {row["key"]: row for row in rows}
     kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.touch()
+    known: dict[str, Row] = {row["key"]: row for row in map(json.loads, kept.read_text("utf-8").splitlines())}
     importers, results = importers_of(copy.root), list[Row]()
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
     with kept.open("a", encoding="utf-8") as out, Progress(*columns, transient=True) as bar:
@@ -303,8 +297,7 @@ def summary(results: Sequence[Row]) -> str:
     caught = [row["where"].rpartition("/")[0] for row in results if row["status"] != "survived"]
     tried = Counter(row["where"].rpartition("/")[0] for row in results)
     rows += ["", *(f"{folder}: {caught.count(folder)} of {num} caught" for folder, num in sorted(tried.items()))]
-    late = sum(row["status"] == "timeout" for row in results)
-    share = f"{len(caught) / len(results):.0%}"
+    late, share = sum(row["status"] == "timeout" for row in results), f"{len(caught) / len(results):.0%}"
     return "\n".join([*rows, f"{len(caught)} of {len(results)} caught, {share} ({late} by the time limit)"])
 
 
