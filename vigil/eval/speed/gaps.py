@@ -107,7 +107,7 @@ def gaps_of(engine: Engine, *, fps: float, pace: float, num_tokens: int) -> Gaps
 
 
 def compare(model: VideoModel, rates: Sequence[float], *, pace: float, num_tokens: int) -> list[Row]:
-    """Both designs at each rate of frames, each against itself without frames: the quieter of a run before and after."""
+    """Both designs at each rate of frames, against itself without frames: the quieter of a run before and one after."""
     rows: list[Row] = []
     for design, kind in DESIGNS.items():
         first, *runs, last = (
