@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import threading
 import time
@@ -178,11 +179,11 @@ def camera_freezes(soak: Soak, seconds: float) -> None:
     soak.camera.is_frozen.clear()
 
 
-def decoder_dies(soak: Soak, seconds: float) -> None:
-    """M4: one of the server's children is killed."""
-    children = Path(f"/proc/{soak.server.pid}/task/{soak.server.pid}/children").read_text().split()
-    if children:
-        os.kill(int(children[0]), 9)
+def decoders_die(soak: Soak, seconds: float) -> None:
+    """M4: all children of the server are killed, that of the camera among them."""
+    for tasks in Path(f"/proc/{soak.server.pid}/task").iterdir():
+        for child in (tasks / "children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
 
 
 def a_stranger_rages(soak: Soak, seconds: float) -> None:
@@ -195,7 +196,7 @@ def a_stranger_rages(soak: Soak, seconds: float) -> None:
 
 
 FAULTS: tuple[Fault, ...] = (
-    connections_break, camera_goes, nobody_reads, decoder_dies, camera_freezes, a_stranger_rages,
+    camera_freezes, connections_break, camera_goes, nobody_reads, decoders_die, a_stranger_rages,
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -244,6 +245,30 @@ def test_closing_wakes_a_source_that_waits_for_the_next_attempt(camera: Camera) 
         until(lambda: viewer.frames)
         camera.off()
         until(lambda: viewer.outages())  # `viewing` closes it, and fails where that does not wake it
+
+
+def test_a_frame_that_is_asked_for_while_the_source_is_being_closed_is_none(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing, go_on, end = threading.Event(), threading.Event(), LiveSource._end_process
+    source = live(camera.url)
+    frames = iter(source)
+    next(frames)
+
+    def end_slowly(source: LiveSource) -> None:
+        closing.set()
+        assert go_on.wait(30)
+        end(source)
+
+    monkeypatch.setattr(LiveSource, "_end_process", end_slowly)
+    with ThreadPoolExecutor(2) as threads:
+        closed = threads.submit(source.close)
+        assert closing.wait(30)
+        asked = threads.submit(next, frames, None)
+        assert not wait([asked], timeout=0.1).done
+        go_on.set()
+        assert asked.result(30) is None
+        closed.result(30)
 
 
 def test_closing_wakes_a_source_that_waits_for_its_first_picture() -> None:

@@ -103,6 +103,8 @@ class LiveSource(Source):
         self._config = config or LiveConfig()
         self._backoff = backoff or Backoff()
         self._changed = threading.Condition()
+        self._turn = threading.Lock()
+        """Held by whoever runs `_frames`."""
         self._is_closed = False
         self._process: LiveProcess | None = None
         self._num_bad = 0
@@ -140,18 +142,29 @@ class LiveSource(Source):
         self._zero_s = time.monotonic()
         if self._process is not None:
             self._process.keep_newest()
-        return self._frames
+        return self._taken()
+
+    def _taken(self) -> Iterator[Frame]:
+        """The frames, one by one; whoever closes the source takes its turn between two of them."""
+        while True:
+            with self._turn:
+                frame = next(self._frames, None)
+            if frame is None:
+                return
+            yield frame
 
     def close(self) -> None:
         """Give no more frames, and end the child; from any thread, and as often as you like."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+        if not self._turn.acquire(blocking=False):  # another thread is waiting for a frame; it wakes and ends the child
+            return
         try:
             self._frames.close()
-        except ValueError:  # another thread is waiting for a frame; it wakes and ends the child
-            return
-        self._end_process()
+            self._end_process()
+        finally:
+            self._turn.release()
 
     # ---- the states ------------------------------------------------------------------------------------------
 

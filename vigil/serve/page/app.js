@@ -19,6 +19,7 @@ const TROUBLE = {
   NotReadableError: "The camera is in use by another program.",
   InsecureContext: "Browsers give cameras and screens only to pages on this machine or behind https.",
 };
+const REFUSED = { too_large: "it is too long for this model", rate_limited: "there were too many questions at once" };
 
 let token = null;
 let abilities = null; // a promise of what the server can do
@@ -128,7 +129,7 @@ async function ask(text, { standing = false, more = {} } = {}) {
     const { result } = await self.vigil.command("input.text", { text, mode: "interrupt", answer_by_s, ...more });
     if (standing) refresh(self, self.story.stand(result.turn));
   } catch (error) {
-    if (now === self) problem(error.message === "closed" ? "The session has ended. Choose a source to begin again." : `Not asked: ${error.message}.`);
+    if (now === self) problem(error.message === "closed" ? "The session has ended. Choose a source to begin again." : `Not asked: ${REFUSED[error.message] ?? error.message}.`);
   }
 }
 
