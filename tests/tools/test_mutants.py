@@ -96,7 +96,10 @@ FAR = (
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of one file and its tests, which are run with no more plug-ins than the command names."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setattr(mutants, "PYTEST", (*mutants.PYTEST, "-p", "xdist.plugin", "-p", "pytest_timeout"))
     for name, text in {
         "vigil/__init__.py": "",
         "vigil/model/__init__.py": "",
@@ -110,6 +113,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.timeout(300)  # a dozen runs of pytest
 def test_a_run_tells_caught_from_survived_and_is_not_repeated(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert mutants.main(["vigil/model", "--sample", "9"], root=tree) == 0
     said = capsys.readouterr().out
