@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import torch
 from PIL import Image
 
 from tests.fakes import byte_tokenizer, picture, tiny_config
+from vigil.config import StreamConfig
 from vigil.errors import ConfigError, MediaError, ShapeError, TokenizerError
 from vigil.model.tokens import ControlIds, Transcript
 from vigil.model.vision import preprocess
+from vigil.stream.source import open_source
+from vigil.stream.watch import fitting_fps
 
 transformers = pytest.importorskip("transformers", reason="vigil.hf needs transformers: pip install 'vigil-video[hf]'")
-from vigil.hf import VigilProcessor  # noqa: E402
+from vigil.hf import VigilConfig, VigilProcessor  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +97,20 @@ def test_pixels_are_those_of_the_network_s_own_preprocessing_and_short_rows_are_
     assert torch.equal(pixels[0, 0], preprocess(picture(0), vision))
     assert torch.equal(pixels[1, 1], preprocess(picture(1), vision))
     assert not pixels[0, 1].any()
+
+
+@pytest.mark.parametrize(("num", "most"), [(20, 7), (61, 60), (100, 60), (300, 256), (7, 7)])
+def test_a_long_video_is_thinned_to_the_frames_that_vigil_ask_would_see(
+    num: int, most: int, processor: VigilProcessor
+) -> None:
+    few = VigilProcessor(processor.tokenizer, VigilConfig(replace(processor.config.network, memory_frames=most)))
+    frames = [np.full((8, 8, 3), index % 256, np.uint8) for index in range(num)]
+    pixels = few.apply_chat_template(ask({"type": "video", "video": frames}), tokenize=True, return_dict=True)
+    fps = fitting_fps(float(num), StreamConfig(memory_frames=most))
+    seen = [frame.image for frame in open_source(iter([(f, float(i)) for i, f in enumerate(frames)]), fps=fps)]
+    want = torch.stack([preprocess(image, tiny_config().vision) for image in seen])
+    assert torch.equal(pixels["pixel_values"][0], want)
+    assert len(want) == most
 
 
 def test_a_picture_may_be_pixels_an_image_or_a_path(processor: VigilProcessor, tmp_path: Path) -> None:
