@@ -87,25 +87,28 @@ def run(args: argparse.Namespace) -> None:
         VigilError: see the exit codes.
     """
     out = args.out or Path("runs") / args.recipe
-    if not args.dry_run:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{out} cannot be made: {error.strerror}. Choose another --out.") from error
     if args.recipe == "nano":
         _nano(args, out)
     else:
         _stage(args, out)
 
 
-def _nano(args: argparse.Namespace, out: Path) -> None:
-    from vigil.train.nano import new_nano, train_nano
-    from vigil.train.stages import NANO
+def _make_folder(out: Path) -> None:
+    """Raises OutputError: it cannot be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be made: {error.strerror}. Choose another --out.") from error
 
+
+def _nano(args: argparse.Namespace, out: Path) -> None:
     own = {"recipe", "out", "processes", "dry_run"}
     foreign = sorted("--" + name.replace("_", "-") for name, value in vars(args).items() if value and name not in own)
     if foreign:
         raise ConfigError(f"vigil train nano has a recipe of its own; leave out {' '.join(foreign)}.")
+    from vigil.train.nano import new_nano, train_nano
+    from vigil.train.stages import NANO
+
     if args.dry_run:
         model = new_nano()
         print(f"nano: {sum(p.numel() for p in model.parameters()):,} parameters")
@@ -114,18 +117,21 @@ def _nano(args: argparse.Namespace, out: Path) -> None:
             few, many = stage.frames
             print(f"{stage.name}: {stage.steps:,} steps, {videos:,} videos of {few} to {many} frames")
         return
+    _make_folder(out)
     train_nano(out, processes=args.processes or 2)
     print(f"the model lies in {out / NANO[-1]().name}; its curves in {out / 'train.jsonl'}", file=sys.stderr)
 
 
 def _stage(args: argparse.Namespace, out: Path) -> None:
+    if args.processes:
+        raise ConfigError("--processes is for nano. Start a stage with torchrun --nproc-per-node N -m vigil.train.")
+    if not args.dry_run:
+        _make_folder(out)
     from vigil.train import sharding
     from vigil.train.estimate import report
     from vigil.train.run import Run, process_group
     from vigil.train.start import SCRATCH, Start, begin
 
-    if args.processes:
-        raise ConfigError("--processes is for nano. Start a stage with torchrun --nproc-per-node N -m vigil.train.")
     with process_group() as device:
         start = Start(name=args.init or SCRATCH, pooling=args.pooling, stride=args.stride)
         begun = begin(start, weights=not args.dry_run and sharding.rank() == 0)
