@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vigil.cli import EXIT_CODES
 from vigil.cli.parser import Parser, count, positive
-from vigil.errors import ConfigError
+from vigil.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -106,6 +106,7 @@ def run(args: argparse.Namespace) -> None:
 
     Raises:
         ConfigError: flags that do not go together. DataError: a log or truth file breaks its format.
+        OutputError: the folder of the logs cannot be made.
     """
     if args.what == "log":
         if args.file is None or args.truth is None:
@@ -116,11 +117,24 @@ def run(args: argparse.Namespace) -> None:
     else:
         if args.file is not None:
             raise ConfigError(f"vigil eval {args.what} takes no file, got {args.file}. Run vigil eval --help.")
+        if args.seed < 0:
+            raise ConfigError(f"--seed must be 0 or more, got {args.seed}.")
+        _make_folder(args.logs)
         result = _behaviour(args) if args.what == "behaviour" else _causality(args)
     if args.json:
         print(json.dumps(result))
     else:
         print("\n".join(map(_line, result.items())) if args.what == "causality" else _table(result))
+
+
+def _make_folder(folder: Path | None) -> None:
+    """Find out before a run whether its logs have a place."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}. Choose another --logs.") from error
 
 
 def _causality(args: argparse.Namespace) -> dict[str, Any]:
