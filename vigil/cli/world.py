@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vigil.cli import EXIT_CODES
 from vigil.cli.parser import Parser, count, positive
-from vigil.errors import ConfigError, OutputError
+from vigil.errors import ConfigError
 
 HELP = f"""\
 usage: vigil world render --out DIR [--split NAME] [--seed N] [--scenes N] [OPTIONS]
@@ -63,10 +63,7 @@ def run(args: argparse.Namespace) -> None:
     config = WorldConfig(family=args.family, duration_s=(args.seconds, args.seconds))
     scenes = (sample_scene(args.split, seed, config=config) for seed in range(args.seed, args.seed + args.scenes))
     console = Console(stderr=True)
-    try:
-        with Progress(console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task("scenes", total=args.scenes)
-            captions = render_folder(scenes, args.out, scale=args.scale, on_video=lambda _: bar.advance(task))
-    except OSError as error:
-        raise OutputError(f"{args.out} cannot be written: {error.strerror}. Choose another --out.") from error
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("scenes", total=args.scenes)
+        captions = render_folder(scenes, args.out, scale=args.scale, on_video=lambda _: bar.advance(task))
     print(f"{args.scenes} videos and {captions.name} lie in {args.out}", file=sys.stderr)
