@@ -84,7 +84,7 @@ def tree(markup: Markup | str) -> Node:
 def light(name: str = "one", **head: Any) -> Stream:
     """Ten seconds of a light that is red and from 5 s on blue, told at 1.5 s and revised at 5.5 s.
 
-    A cat at 3 s is missed, and at 9.5 s something is said that nobody asked for. Nothing is due in the first half second.
+    A cat at 3 s is missed, at 9.5 s something is said that nobody asked for; nothing is due in the first half second.
     """
     slots = [row for i in range(10) for row in (*frame(i, float(i)), decide(i + 0.1, "silent", vis=i, p=0.75))]
     log = log_of(
