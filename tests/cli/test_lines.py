@@ -1,0 +1,388 @@
+"""Lines on stdout, notes on stderr, the story that both are folded from, and the lanes of several sources."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+from scripted import Script, traffic_light
+
+from vigil.cli import lines
+from vigil.cli.lanes import LEAST_HEIGHT, Lanes
+from vigil.cli.lines import BACK, LOST, JsonLines, PlainLines, loading, note, write_line
+from vigil.cli.story import Lag, Spoken, Story
+from vigil.cli.together import Lines, ask_all, close_all, until_all_ended
+from vigil.errors import OutputError
+from vigil.types import Asked, Back, Ended, Event, Interrupted, Lost, event_to_json
+
+AT = {"seq": 1, "wall_s": 0.0, "frame": 0}
+
+
+def plain(events: list[Event], capsys: pytest.CaptureFixture[str], *, label: str = "") -> list[str]:
+    with PlainLines(label) as printer:
+        for event in events:
+            printer.show(event)
+    return capsys.readouterr().out.splitlines()
+
+
+# ---- plain lines ----------------------------------------------------------------------------------------------------
+
+
+def test_a_label_opens_every_line(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = plain(traffic_light(), capsys, label="door  ")
+    assert len(shown) == 6
+    assert all(line.startswith("door     0:0") for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("status", "ending"),
+    [("final", ""), ("interrupted", " [cut]"), ("superseded", " [withdrawn]"), ("error", " [failed]")],
+)
+def test_how_an_answer_ended_stands_behind_it(status: str, ending: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert plain(Script().spoken(1.0, "A cat", status=status).events, capsys) == [
+        f"   0:01.0  say        A cat{ending}"
+    ]
+
+
+def test_a_revision_tells_what_it_replaced_and_a_third_one_the_second(capsys: pytest.CaptureFixture[str]) -> None:
+    script = Script().spoken(1.0, "Red.").spoken(3.0, "Green.", rev=2).spoken(5.0, "Blue.", rev=3)
+    assert [line.split(maxsplit=1)[1] for line in plain(script.events, capsys)] == [
+        "say        Red.",
+        "revise     Green. [was: Red.]",
+        "revise     Blue. [was: Green.]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spans", "told"),
+    [
+        ([(0.0, 0.9)], []),
+        ([(0.0, 1.0)], ["silence    until 0:01.0"]),
+        ([(0.0, 0.5), (0.6, 1.2)], ["silence    until 0:01.2"]),
+        ([(2.0, 9.0), (9.5, 70.0)], ["silence    until 1:10.0"]),
+    ],
+)
+def test_silences_are_joined_and_short_ones_get_no_line(
+    spans: list[tuple[float, float]], told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = Script()
+    for span in spans:
+        script.silence(*span)
+    shown = plain(script.ask(80.0, "Who?").events, capsys)
+    assert [line.split(maxsplit=1)[1] for line in shown] == [*told, "ask        Who?"]
+
+
+def test_silence_at_the_end_is_told_before_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = plain(Script().silence(0.0, 5.0).ended(6.0, dropped=2).events, capsys)
+    assert shown == [
+        "   0:00.0  silence    until 0:05.0",
+        "   0:06.0  end        7 of 9 frames seen, 2 dropped",
+    ]
+
+
+@pytest.mark.parametrize("cause", LOST)
+def test_each_loss_has_words_of_its_own(cause: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = plain([Lost(**AT, time_s=3.0, cause=cause, attempt=4, retry_in_s=1.0)], capsys)  # type: ignore[arg-type]
+    assert line == f"   0:03.0  lost       {LOST[cause]}; trying again (attempt 4)"
+
+
+@pytest.mark.parametrize("cause", BACK)
+def test_each_return_has_words_of_its_own(cause: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = plain([Back(**AT, time_s=3.0, epoch=2, cause=cause, gap_s=1.25)], capsys)  # type: ignore[arg-type]
+    assert line == f"   0:03.0  back       {BACK[cause].format(1.25)}"
+    assert "{" not in line
+
+
+def test_an_event_without_a_line_leaves_none(capsys: pytest.CaptureFixture[str]) -> None:
+    interrupted = Interrupted(**AT, time_s=1.0, turn=1, next_turn=2)  # type: ignore[arg-type]
+    assert plain([interrupted, *Script().say(1.0, "A").events], capsys) == [], "a word alone is no line"
+
+
+def test_nothing_of_a_text_can_break_a_line_or_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\nb\x1b[2J\u202ec"
+    shown = plain(Script().ask(0.0, hostile).spoken(1.0, hostile).spoken(3.0, hostile, rev=2).events, capsys)
+    assert len(shown) == 3
+    assert all(line.isprintable() for line in shown)
+
+
+# ---- JSON lines -----------------------------------------------------------------------------------------------------
+
+
+def test_json_lines_have_the_name_of_their_source(capsys: pytest.CaptureFixture[str]) -> None:
+    with JsonLines('a "b"\n') as printer:
+        printer.trace("frame", i=0)
+        printer.typing("nothing")
+        for event in traffic_light():
+            printer.show(event)
+    shown = capsys.readouterr().out.splitlines()
+    assert [json.loads(line) for line in shown] == [
+        {**event_to_json(event), "source": 'a "b"\n'} for event in traffic_light()
+    ]
+
+
+# ---- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_behind_stdout_is_an_error_and_a_reader_that_left_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    abandoned: list[int] = []
+    monkeypatch.setattr(lines, "abandon_stdout", lambda: abandoned.append(1))
+
+    def broken(error: OSError) -> Callable[..., None]:
+        def write(*words: object, **how: object) -> None:
+            raise error
+
+        return write
+
+    monkeypatch.setattr("builtins.print", broken(OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OutputError, match=r"stdout cannot be written: No space left on device\. Choose another place"):
+        write_line("x")
+    assert abandoned == [1]
+    monkeypatch.setattr("builtins.print", broken(BrokenPipeError()))
+    with pytest.raises(BrokenPipeError):
+        write_line("x")
+    assert abandoned == [1], "that is for the command as a whole"
+
+
+def test_a_note_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    note("warning: a\x1b[2J\nb")
+    assert capsys.readouterr() == ("", "vigil: warning: a[2J b\n")
+
+
+# ---- loading --------------------------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    """Stderr as a terminal, or as none."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+def test_a_terminal_is_told_that_a_model_is_loaded_and_cleared_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal(True)
+    monkeypatch.setattr("sys.stderr", screen)
+    with loading("moss\x1b[2J"):
+        assert screen.getvalue() == "vigil: loading moss[2J ..."
+    assert screen.getvalue().endswith("\r\x1b[2K")
+    log = Terminal(False)
+    monkeypatch.setattr("sys.stderr", log)
+    with loading("moss"):
+        pass
+    assert log.getvalue() == "", "elsewhere nothing is written"
+
+
+def test_ctrl_c_while_a_model_is_loaded_ends_at_once_and_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="no weights"), loading("moss"):
+        signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("no weights")
+    assert ended == [130]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_model_may_be_loaded_in_a_thread_that_owns_no_signals() -> None:
+    done: list[str] = []
+
+    def load() -> None:
+        with loading("nano"):
+            done.append("loaded")
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    thread.join(20)
+    assert done == ["loaded"]
+
+
+# ---- the story ------------------------------------------------------------------------------------------------------
+
+
+def told(script: Script) -> Story:
+    story = Story()
+    for event in script.events:
+        story.add(event)
+    return story
+
+
+def test_pieces_become_a_text_and_its_end_is_what_counts() -> None:
+    story = told(Script().say(1.0, "A ").say(1.5, "ca"))
+    assert story.speaking is not None
+    assert (story.speaking.text, story.speaking.start_s, story.speaking.end_s) == ("A ca", 1.0, None)
+    closed = story.add(Script().done(2.0, "A cat.").events[0])
+    assert closed is not None
+    assert (closed.text, closed.status, closed.end_s) == ("A cat.", "final", 2.0)
+    assert story.speaking is None
+    assert story.quiet_since_s == 2.0
+
+
+def test_an_answer_that_never_said_a_word_is_still_an_entry() -> None:
+    closed = Story().add(Script().done(2.0, "", status="interrupted").events[0])
+    assert closed == Spoken(1, 1, 2.0, text="", end_s=2.0, status="interrupted")
+
+
+@pytest.mark.parametrize(
+    ("script", "withdrawn"),
+    [
+        (Script().spoken(1.0, "Red."), [False]),
+        (Script().spoken(1.0, "Red.").spoken(3.0, "Green.", rev=2), [True, False]),
+        (Script().spoken(1.0, "Red.", status="superseded"), [True]),
+        (Script().spoken(1.0, "Red.", status="interrupted"), [False]),
+        (Script().spoken(1.0, "Red.").spoken(3.0, "A cat.", answer=2), [False, False]),
+    ],
+)
+def test_what_was_replaced_or_taken_back_no_longer_holds(script: Script, withdrawn: list[bool]) -> None:
+    entries = [entry for entry in told(script).entries if isinstance(entry, Spoken)]
+    assert [entry.is_withdrawn for entry in entries] == withdrawn
+
+
+def test_the_open_question_is_the_newest_one() -> None:
+    story = told(Script().ask(0.0, "Who?").ask(2.0, "Where?", turn=2, standing=True))
+    assert story.asked is not None
+    assert (story.asked.text, story.asked.standing) == ("Where?", True)
+    assert len([entry for entry in story.entries if isinstance(entry, Asked)]) == 2
+
+
+def test_dropped_frames_are_added_and_the_total_of_the_end_counts() -> None:
+    story = told(Script().dropped(3.0, 2).dropped(4.0, 5))
+    assert story.num_dropped == 7
+    story.add(Script().ended(9.0, dropped=11).events[0])
+    assert story.num_dropped == 11
+    assert story.ended is not None
+    assert story.newest_s == 9.0
+
+
+def test_a_loss_lasts_until_the_source_is_back() -> None:
+    story = Story()
+    story.add(Lost(**AT, time_s=3.0, cause="frozen", attempt=1, retry_in_s=1.0))  # type: ignore[arg-type]
+    assert story.lost is not None
+    story.add(Back(**AT, time_s=5.0, epoch=2, cause="reconnect", gap_s=2.0))  # type: ignore[arg-type]
+    assert story.lost is None
+
+
+def test_a_revision_of_what_has_been_forgotten_is_a_text_of_its_own() -> None:
+    story = Story(keep=1)
+    for event in Script().spoken(1.0, "Red.").ask(2.0, "Who?").spoken(3.0, "Green.", rev=2).events:
+        story.add(event)
+    (entry,) = story.entries
+    assert isinstance(entry, Spoken)
+    assert (entry.text, entry.replaces) == ("Green.", "")
+
+
+@pytest.mark.parametrize(
+    ("pace", "frame", "ready", "lag_s"),
+    [
+        ("live", {"t": 5.0, "w": 7.0}, {"w": 7.5}, 0.5),
+        (1.0, {"t": 5.0, "w": 4.9}, {"w": 5.25}, 0.25),
+        (4.0, {"t": 8.0, "w": 1.0}, {"w": 2.5}, 0.5),
+        (1.0, {"t": 5.0, "w": 4.0}, {"w": 4.5}, 0.0),
+        ("max", {"t": 5.0, "w": 1.0}, {"w": 9.0}, None),
+    ],
+)
+def test_lag_counts_from_arrival_or_from_the_due_time_and_is_never_early(
+    pace: Any, frame: dict[str, float], ready: dict[str, float], lag_s: float | None
+) -> None:
+    lag = Lag(pace)
+    assert lag.lag_s is None
+    lag.trace("decide", w=99.0, p=0.5)
+    lag.trace("frame", i=0, **frame)
+    assert lag.lag_s is None
+    lag.trace("ready", i=0, **ready)
+    assert lag.lag_s == lag_s
+
+
+# ---- several sources ------------------------------------------------------------------------------------------------
+
+
+class Noted:
+    """A session that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.is_closed = False
+
+    def ask(self, text: str) -> None:
+        self.asked.append(text)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_typed_question_goes_to_all_and_all_are_closed() -> None:
+    handles: Any = [Noted(), Noted()]
+    ask_all(handles)("Who?")
+    close_all(handles)()
+    assert [one.asked for one in handles] == [["Who?"], ["Who?"]]
+    assert all(one.is_closed for one in handles)
+
+
+def test_events_are_shown_until_every_source_has_ended() -> None:
+    from queue import SimpleQueue
+
+    arrived: SimpleQueue[tuple[int, Event]] = SimpleQueue()
+    sequence = [(0, "ask"), (1, "end"), (0, "ask"), (0, "end"), (1, "late")]
+    for index, what in sequence:
+        event = Script().ended(1.0).events[0] if what == "end" else Script().ask(1.0, what).events[0]
+        arrived.put((index, event))
+    shown = [(index, isinstance(event, Ended)) for index, event in until_all_ended(arrived, 2)]
+    assert shown == [(0, False), (1, True), (0, False), (0, True)]
+    assert not arrived.empty(), "nothing is read beyond the last end"
+
+
+def test_lines_of_several_sources_keep_their_printers_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    with Lines([PlainLines("a "), JsonLines("b")]) as screen:
+        screen.trace(0, "frame", i=0)
+        screen.typing("x")
+        screen.show(1, traffic_light()[0])
+        screen.show(0, traffic_light()[0])
+    first, second = capsys.readouterr().out.splitlines()
+    assert json.loads(first)["source"] == "b"
+    assert second == "a    0:00.0  ask        What colour is the light?"
+
+
+def lanes_of(num: int, *, height: int = 24, **settings: Any) -> tuple[Lanes, io.StringIO]:
+    paper = io.StringIO()
+    console = Console(file=paper, width=60, height=height, force_terminal=True, record=True)
+    return Lanes([f"cam {n}" for n in range(num)], [None] * num, console=console, pace="max", **settings), paper
+
+
+@pytest.mark.parametrize(
+    ("num", "height", "each"), [(2, 24, 11), (3, 24, 7), (4, 20, LEAST_HEIGHT), (9, 10, LEAST_HEIGHT)]
+)
+def test_lanes_share_the_screen_and_none_is_lower_than_it_needs(num: int, height: int, each: int) -> None:
+    lanes, _ = lanes_of(num, height=height)
+    assert [lane._height for lane in lanes.lanes] == [each] * num
+
+
+def test_at_the_end_the_story_of_each_lane_is_printed_one_after_another() -> None:
+    lanes, paper = lanes_of(2)
+    with lanes:
+        for event in traffic_light():
+            lanes.show(1, event)
+        lanes.show(0, Script().ask(0.0, "Who?").events[0])
+    last = paper.getvalue().rpartition("\x1b[?25h")[2]
+    assert last.index("Who?") < last.index("cam 0") < last.index("What colour") < last.index("cam 1")
+    assert "10 of 10 frames seen" in last
+
+
+def test_what_is_typed_to_all_is_shown_without_control_characters() -> None:
+    lanes, _ = lanes_of(1, typed=True)
+    lanes.console.print(lanes.render())
+    assert "> type a question to all, then Enter" in lanes.console.export_text()
+    lanes.typing("Who\x1b[2J?")
+    lanes.console.print(lanes.render())
+    assert "> Who[2J?" in lanes.console.export_text()
+    quiet, _ = lanes_of(1)
+    quiet.console.print(quiet.render())
+    assert ">" not in quiet.console.export_text()
