@@ -177,7 +177,9 @@ def subtitles(events: Iterable[Entry | Gap], form: str) -> str:
 
     story, translator = Story(), Translator()
     for item in events:
-        story.add(translator.event(json.loads(as_message(item))))
+        row = json.loads(as_message(item))
+        if row["type"].startswith("answer."):
+            story.add(translator.event(row))
     return (to_srt if form == "srt" else to_vtt)(cues(story))
 
 

@@ -164,7 +164,8 @@ class Recorder:
         turn = spelled("turn.ended", turn=self._answers.turn.number, cause="closed")
         source = spelled("source.ended", source=SOURCE, cause="eof", last_ts=now_s)
         total = self._total()
-        usage = {"frames": {name: total[name] for name in ("received", "perceived", "dropped", "pending")}}
+        frames = {name: total[name] for name in ("received", "perceived", "pending")}
+        usage = {"frames": {**frames, "dropped": sum(self._dropped.values())}}
         return [source, turn, spelled("session.closed", reason="client", usage=usage)]
 
     def _total(self) -> dict[str, Any]:

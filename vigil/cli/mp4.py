@@ -104,7 +104,8 @@ class Mp4:
         import av
 
         text = cue.text[:LONGEST_TEXT].encode()
-        packet = av.Packet(len(text).to_bytes(2, "big") + text)
+        packet = av.Packet(2 + len(text))  # filled: one made of bytes may outlive them in the muxer's queue (PyAV 17)
+        packet.update(len(text).to_bytes(2, "big") + text)
         packet.stream, packet.time_base = self._text, TICK
         packet.pts = packet.dts = ticks(cue.start_s)
         packet.duration = ticks(cue.end_s) - ticks(cue.start_s)
@@ -134,11 +135,16 @@ class Mp4:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A file that cannot be written to its end is removed."""
+        """A file that cannot be written to its end is removed, and its muxer closed: neither is used again.
+
+        Left to the garbage collector, the muxer may write to what is gone already.
+        """
         try:
+            self._sink.check()
             yield
             self._sink.check()
         except OSError as error:
+            self._container.close()
             self.part.unlink(missing_ok=True)
             raise not_writable(self.path, error) from error
 
