@@ -255,7 +255,7 @@ def test_an_address_is_kept_unless_it_holds_a_secret(address: str, kept: str | N
     assert log.head.private["source"] == kept
     assert b"secret" not in b"".join(path.read_bytes() for path in folder_of(store, log).iterdir() if path.is_file())
     if kept is None:
-        with pytest.raises(ConfigError, match="or its address held a password. Give SOURCE"):
+        with pytest.raises(ConfigError, match=r"or its address held a password\. Give SOURCE"):
             logged.resumed(Options(), log)
     else:
         assert logged.resumed(Options(), log)[0].source == address
