@@ -6,8 +6,8 @@ nano watches one stream at 1 frame/s in virtual time, one session from beginning
 scenes, each with a question about itself in its second half: every hour asks the same about the same, so hours can be
 compared question by question. Time is CPU time of the one thread that does everything. Drift is the endurance drift of
 the evaluation: the Theil-Sen slope per hour over one sample a minute, as a share of the median; over the whole run it
-should stay within 2 %. The encoder's work does not depend on what is remembered, so its time is the control: what a busy
-machine does to all three times is not in `see_ratio` and `word_ratio`, which are shares of it.
+should stay within 2 %. The encoder's work does not depend on what is remembered, so its time is the control: what a
+busy machine does to all three times is not in `see_ratio` and `word_ratio`, which are shares of it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from asking import Image, Needle, Stepper, images, needle_of, stage_scenes
 from common import RESULTS, machine
 
-from vigil.config import StreamConfig
+from vigil.config import Retention, StreamConfig
 from vigil.eval.stats import median, theil_sen
 from vigil.model import load
 
@@ -158,7 +158,7 @@ def main() -> None:
     default = StreamConfig(memory_frames=60, text_tokens=256)
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--hours", type=float, default=24.0)
-    flags.add_argument("--retention", choices=["window", "keyframes", "pool", "merge"], default=default.retention)
+    flags.add_argument("--retention", choices=get_args(Retention), default=default.retention)
     flags.add_argument("--storage", choices=["model", "int8", "fp8"], default=default.frame_storage)
     flags.add_argument("--memory", type=int, default=default.memory_frames, metavar="FRAMES")
     flags.add_argument("--text", type=int, default=default.text_tokens, metavar="TOKENS")

@@ -379,3 +379,13 @@ def test_frames_are_numbered_as_they_come() -> None:
     inbox.stop()
     assert inbox.arrive(frame(9.0)) is None
     assert inbox.to_encode() is None
+
+
+def test_a_question_whose_time_has_come_goes_before_frames_that_wait(hand: Hand) -> None:
+    inbox = wall()
+    inbox.put(Question("now", at_s=0.0), Question("later", at_s=5.0))
+    give(inbox, 0.0, 0.1)
+    assert [inbox.take()[0] for _ in range(3)] == ["ask now", "frame 0", "frame 1"]
+    hand.now_s += 6.0
+    give(inbox, 6.0)
+    assert [inbox.take()[0] for _ in range(2)] == ["ask later", "frame 2"]

@@ -46,11 +46,12 @@ def budget_of(model: ModelConfig, stream: StreamConfig, *, bytes_per_number: int
     frames: float = entries
     if stream.retention == "keyframes":
         frames = math.inf
-    elif stream.retention != "window":
+    elif stream.retention in ("pool", "merge"):
         # right after room was made for an eighth of the memory, with the least of groups that there can be
         old = entries - entries // 8 - stream.num_recent - (stream.pool_frames - 1)
         frames = stream.num_recent + max(0, old) * stream.pool_frames
-    per_hour = {"window": 1.0, "keyframes": 0.0}.get(stream.retention, 1 / stream.pool_frames)
+    joined = 1 / stream.pool_frames
+    per_hour = {"window": 1.0, "keyframes": 0.0, "pool": joined, "merge": joined}[stream.retention]
     return Budget(
         entry_bytes=each,
         num_bytes=each * (entries + slide + 1),

@@ -162,14 +162,14 @@ class WallInbox(BaseInbox):
         if self._lost:
             return self._drop_run()
         now_s, over = self._elapsed_s(), self._finished and not self._ready
+        if self._scheduled and (over or self._scheduled[0][0] <= now_s):  # before frames, of which there may be no end
+            return heapq.heappop(self._scheduled)[2]
         if self._ready:
             perceived = self._ready.popleft()
             self._changed.notify_all()
             self.totals.lags_s.append(now_s - perceived.arrived_s)
             del self.totals.lags_s[:-LAGS_KEPT]
             return perceived
-        if self._scheduled and (over or self._scheduled[0][0] <= now_s):
-            return heapq.heappop(self._scheduled)[2]
         if due_s is not None:
             return "due" if due_s <= now_s else None
         if over and self._error is not None:

@@ -35,7 +35,8 @@ class Entry:
 
 
 class Retention(Protocol):
-    """A policy. To add one: write a class, and name it in `retention_of` and in `vigil.config.Retention`."""
+    """A policy. To add one: write a class, name it in `retention_of` and in `vigil.config.Retention`, and say in
+    `vigil.stream.budget.budget_of` how far back it reaches."""
 
     def groups(self, entries: Sequence[Entry], look: Callable[[], Tensor]) -> list[Group]:
         """Which entries stay, alone or joined, oldest first. `look` gives what each entry shows, [E, C] in float32."""
