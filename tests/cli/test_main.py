@@ -91,7 +91,7 @@ the next one, typed or given, ends the one before.
 
 examples:
   vigil watch kitchen.mp4 --ask "Tell me when the water boils."
-  vigil watch camera:0 --json | jq 'select(.event == "say")'
+  vigil watch camera:0 --json | jq 'select(.event == "done")'
 
 exit codes: 0 done, 1 internal error, 2 usage, 3 source not opened,
             4 source lost, 5 output not writable, 6 model not loadable,

@@ -68,7 +68,7 @@ the next one, typed or given, ends the one before.
 
 examples:
   vigil watch kitchen.mp4 --ask "Tell me when the water boils."
-  vigil watch camera:0 --json | jq 'select(.event == "say")'
+  vigil watch camera:0 --json | jq 'select(.event == "done")'
 
 {EXIT_CODES}
 """
