@@ -106,6 +106,10 @@ class Page:
         """Save what is seen."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
+    def close(self) -> None:
+        """Close the tab."""
+        self._browser.call("Target.closeTarget", targetId=self.target)
+
     def hear(self, message: dict[str, Any]) -> None:
         """An event of the protocol."""
         params = message["params"]
@@ -169,7 +173,7 @@ def chromium(folder: Path, *flags: str) -> Iterator[Browser]:
             assert time.monotonic() < deadline, "the browser does not start"
             assert process.poll() is None, "the browser has stopped"
             time.sleep(0.05)
-        with connect(f"ws://127.0.0.1:{lines[0]}{lines[1]}", max_size=None, compression=None) as ws:
+        with connect(f"ws://127.0.0.1:{lines[0]}{lines[1]}", max_size=None, compression=None, ping_interval=None) as ws:
             yield Browser(ws)
     finally:
         process.terminate()
