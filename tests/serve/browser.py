@@ -203,3 +203,10 @@ def ask(page: Page, text: str) -> None:
     page.until("document.activeElement.id === 'question'")
     page.type(text)
     page.key("Enter")
+
+
+def log_of(served: Served) -> list[dict[str, Any]]:
+    """The events of the one session that is open, as the server has kept them."""
+    (name,) = served.gate.hub.active
+    with served.http as http:
+        return [json.loads(line) for line in http.get(f"/v1/sessions/{name}/events?limit=9999").text.splitlines()]

@@ -6,12 +6,11 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.fakes import ScriptedModel
-from tests.serve.browser import CHROMIUM, Browser, Page, ask, open_page
+from tests.serve.browser import CHROMIUM, Browser, Page, ask, log_of, open_page
 from tests.serve.serving import ADMIN, Served, serving
 from vigil.model.tokens import SILENCE
 
@@ -38,13 +37,6 @@ def told(browser: Browser, served: Served, model: ScriptedModel, *script: str) -
     page.until("document.querySelector('#quiet').dataset.mood === 'thinking'")
     model.script, model.used = ScriptedModel(*script).script, 0
     return page
-
-
-def log_of(served: Served) -> list[dict[str, Any]]:
-    """The events of the one session that is open, as the server has kept them."""
-    (name,) = served.gate.hub.active
-    with served.http as http:
-        return [json.loads(line) for line in http.get(f"/v1/sessions/{name}/events?limit=9999").text.splitlines()]
 
 
 def cut(served: Served) -> None:

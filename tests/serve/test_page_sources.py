@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.serve.browser import CHROMIUM, Browser, Page, ask, open_page
+from tests.serve.browser import CHROMIUM, Browser, Page, ask, log_of, open_page
 from tests.serve.figures import keep
 from tests.serve.serving import PATIENT, Served, serving
 from tests.serve.test_cameras_night import Switched
@@ -147,8 +147,10 @@ def test_a_camera_of_the_operator_is_watched_lost_and_back(browser: Browser, doo
         assert page.js("document.querySelector('#video').hidden")
         door.off()
         page.until(f"{NOTES}.some(text => text.startsWith('The source is lost: '))")
+        wait_for(lambda: [row["type"] for row in log_of(served)].count("source.lost") > 2)
         door.on()
         page.until(f"{NOTES}.some(text => text.startsWith('The source is back after '))")
+        assert page.js(f"{NOTES}.filter(text => text.startsWith('The source is lost: ')).length") == 1
         before = page.js(SEEN)
         page.until(f"{SEEN} > {before}")
         assert "canary" not in page.js("document.documentElement.outerHTML")

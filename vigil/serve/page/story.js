@@ -23,6 +23,7 @@ export class Story {
   perceived = 0;
   #answers = new Map();
   #questions = new Map();
+  #losses = new Map(); // of sources that are away
 
   /** The answer that is being said, if there is one. */
   get speaking() {
@@ -111,9 +112,18 @@ export class Story {
     return entry;
   }
 
+  /** One note for each loss of a source, however often it is tried again. */
   #note(event) {
     const text = noteOf(event);
+    if (event.type === "source.lost") return this.#losses.get(event.source) ?? this.#loss(event, text);
+    if (event.type === "source.discontinuity") this.#losses.delete(event.source);
     return text ? this.#add({ kind: "note", key: `n${event.seq}`, t: event.t_mono, text }) : null;
+  }
+
+  #loss({ seq, source, t_mono }, text) {
+    const entry = this.#add({ kind: "note", key: `n${seq}`, t: t_mono, text });
+    this.#losses.set(source, entry);
+    return entry;
   }
 }
 
