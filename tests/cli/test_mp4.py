@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vigil.cli import mp4
-from vigil.cli.mp4 import Mp4
+from vigil.cli.mp4 import Mp4, _Sink
 from vigil.cli.subtitles import Cue
 from vigil.errors import OutputError
 
@@ -145,6 +145,17 @@ def test_a_disk_that_is_full_only_at_the_end_leaves_nothing_either(tmp_path: Pat
     with no_file_above(1000), pytest.raises(OutputError, match="File too large"):
         file.finish(5.0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_only_fits_in_part_is_not_taken_for_written(tmp_path: Path) -> None:
+    sink = _Sink(tmp_path / "out")
+    with no_file_above(10):
+        assert sink.write(b"x" * 25) == 25  # the muxer goes on
+    assert (tmp_path / "out").read_bytes() == b"x" * 10
+    with pytest.raises(OSError, match="File too large"):
+        sink.check()
+    assert (sink.seek(3), sink.tell(), sink.write(b"more")) == (3, 0, 4)
+    assert (tmp_path / "out").read_bytes() == b"x" * 10
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

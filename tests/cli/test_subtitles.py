@@ -9,7 +9,7 @@ import pytest
 from scripted import Script
 
 from vigil.cli.story import Story
-from vigil.cli.subtitles import Cue, check_writable, cues, to_srt, to_vtt, write_whole
+from vigil.cli.subtitles import Cue, Track, check_writable, cues, to_srt, to_vtt, write_whole
 from vigil.errors import OutputError
 
 
@@ -39,6 +39,26 @@ def test_what_was_not_finished_ends_in_dots_and_blank_texts_are_left_out() -> No
 def test_an_answer_that_is_replaced_in_the_same_moment_leaves_no_cue() -> None:
     script = Script().say(2.0, "Red").done(2.0, "Red", status="superseded").spoken(2.0, "Green", rev=2)
     assert [cue.text for cue in cues(story(script))] == ["Green"]
+
+
+def test_a_stream_gives_the_cues_of_the_whole_story_each_as_soon_as_it_has_ended() -> None:
+    script = Script().ask(0, "Which?").spoken(3.0, "Red.").spoken(5.0, "Green.", rev=2)
+    script.say(9.0, " ", answer=2).say(9.5, "Blue", answer=2).say(9.6, " too.", answer=2).done(
+        10.0, "Blue too.", answer=2
+    )
+    told, track, found = Story(keep=2), Track(), []
+    for event in script.events:
+        told.add(event)
+        found += [(event.time_s, cue) for cue in track.reach(told.entries[-1])]
+    assert found == [(5.0, Cue(3.0, 5.0, "Red.")), (9.5, Cue(5.0, 8.0, "Green."))]
+    assert [*(cue for _, cue in found), *track.end()] == cues(story(script))
+    assert track.end() == []
+
+
+def test_the_last_cue_does_not_outlast_what_it_belongs_to() -> None:
+    track = Track()
+    assert track.reach(story(Script().spoken(3.0, "Red.")).entries[-1]) == []
+    assert track.end(3.5) == [Cue(3.0, 3.5, "Red.")]
 
 
 TRICKY = [Cue(0.0, 1.5, "a --> b & <i>c</i>"), Cue(3661.0405, 3662.0, "Ünï ✓")]

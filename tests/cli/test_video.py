@@ -26,11 +26,12 @@ from tests.fakes import ScriptedModel
 from tests.stream.cameras import Camera, until
 from vigil.assets import demo_clip
 from vigil.cli import main
-from vigil.cli.annotated import AHEAD, Film, Tape
-from vigil.cli.strip import Layout
+from vigil.cli.annotated import AHEAD, KEPT_ENTRIES, Film, Tape, shown_of
+from vigil.cli.story import Story
+from vigil.cli.strip import Layout, Shown
 from vigil.errors import SourceLost
-from vigil.stream.source import open_source
-from vigil.types import Back, Event, Lost
+from vigil.stream.source import Source, open_source
+from vigil.types import Back, Event, Frame, Lost
 
 HERE = Path(__file__).parent
 
@@ -182,6 +183,44 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Any:
     return put
 
 
+LIGHT = "What colour is the light?"
+RED = {"text": "The light is red.", "said_s": 1.0}
+TOLD: dict[str, tuple[Script, dict[str, Any]]] = {
+    "asked": (Script().ask(0, LIGHT), {}),
+    "being-said": (Script().ask(0, LIGHT).say(1, "The light"), {**RED, "text": "The light", "is_speaking": True}),
+    "said": (Script().ask(0, LIGHT).spoken(1, "The light is red."), RED),
+    "cut": (Script().ask(0, LIGHT).spoken(1, "The", status="interrupted"), {**RED, "text": "The ..."}),
+    "withdrawn": (Script().ask(0, LIGHT).spoken(1, "The light is red.", status="superseded"), {**RED, "holds": False}),
+    "revised": (
+        Script().ask(0, LIGHT).spoken(1, "The light is red.").spoken(5, "Green.", rev=2),
+        {"was": "The light is red.", "text": "Green.", "said_s": 5.0},
+    ),
+    "revised-twice": (
+        Script().ask(0, LIGHT).spoken(1, "Red.").spoken(3, "Blue.", rev=2).spoken(5, "Green.", rev=3),
+        {"was": "Blue.", "text": "Green.", "said_s": 5.0},
+    ),
+    "next-update": (
+        Script().ask(0, LIGHT).spoken(1, "One.").spoken(5, "Two.", answer=2),
+        {"text": "Two.", "said_s": 5},
+    ),
+    "asked-again": (Script().ask(0, "Who?").spoken(1, "A cat.").ask(3, LIGHT, turn=2), {}),
+    "cut-by-a-question": (
+        Script().ask(0, "Who?").say(1, "A").ask(2, LIGHT, turn=2).done(2, "A", status="interrupted"),
+        {},
+    ),
+    "dropped": (Script().ask(0, LIGHT).dropped(2, 3).dropped(4, 2), {"num_dropped": 5}),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_what_is_written_under_a_picture_follows_from_the_events(name: str) -> None:
+    script, shown = TOLD[name]
+    story = Story(keep=KEPT_ENTRIES)
+    for event in script.events:
+        story.add(event)
+    assert shown_of(story) == Shown(question=LIGHT, **shown)
+
+
 def test_a_revision_is_there_from_its_moment_and_a_log_is_kept_beside_the_video(
     play: Any, frames: str, tmp_path: Path
 ) -> None:
@@ -313,7 +352,24 @@ def test_a_picture_keeps_its_own_time_however_late_it_is_seen(tmp_path: Path) ->
     assert decoded.duration_s == pytest.approx(2.001)
 
 
-def test_a_camera_is_filmed_over_its_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_a_live_source_begins_when_it_is_read_and_not_with_its_first_frame() -> None:
+    begun: list[str] = []
+
+    class Late(Source):
+        def __init__(self) -> None:
+            self.name, self.fps, self.duration_s, self.warnings = "late", 1.0, None, []
+
+        def __iter__(self) -> Iterator[Frame]:
+            begun.append("now")
+            return iter(())
+
+    iter(Tape(Late()))
+    assert begun == ["now"]
+
+
+def test_a_camera_is_filmed_until_it_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(vars(vigil), "load", lambda name: ScriptedModel(""))
     video = tmp_path / "said.mp4"
     with Camera() as camera:
@@ -326,6 +382,7 @@ def test_a_camera_is_filmed_over_its_losses(tmp_path: Path, monkeypatch: pytest.
         thread.start()
         assert main(["watch", camera.url, "--fps", "10", "--patience", "0.001", "--video", str(video)]) == 4
         thread.join(20)
+    assert "lost       the source has closed the connection" in capsys.readouterr().out
     film = Decoded(video)
     assert len(film.times_ms) >= 3
     assert film.times_ms == sorted(set(film.times_ms))

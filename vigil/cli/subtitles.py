@@ -42,8 +42,9 @@ class Track:
         self._open: Spoken | None = None
 
     def reach(self, entry: Asked | Spoken) -> list[Cue]:
-        """The cue that the newest entry of a story ends, if it ends one. A text that grows may come many times."""
-        if not isinstance(entry, Spoken) or entry is self._open or not entry.text.strip():
+        """The cue that the newest entry of a story ends, if it ends one. A text that grows may come many times: a cue
+        that ends where it begins is none."""
+        if not isinstance(entry, Spoken) or not entry.text.strip():
             return []
         ended, self._open = self._open, entry
         return _cue(ended, entry.start_s)
