@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from vigil.cli import EXIT_CODES, INTERRUPTED
+from vigil.cli import EXIT_CODES
+from vigil.cli.interrupt import ctrl_c
 from vigil.cli.parser import AddQuestion, Parser, Question, count, positive, probability, speed
 from vigil.config import Retention, Storage, StreamConfig
 from vigil.errors import ConfigError
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 300.0
 """As in `LiveConfig`, which is not imported for a help text."""
-SHOW_CURSOR = b"\x1b[?25h"
 
 HELP = f"""\
 usage: vigil watch [SOURCE]... [--ask TEXT]... [--watch-for TEXT]... [OPTIONS]
@@ -324,28 +321,3 @@ def printer_for(options: Options, source: Source) -> Printer:
 def pace_of(options: Options, source: Source) -> Pace:
     """How fast a source is watched."""
     return "live" if options.live or source.is_live else options.speed
-
-
-@contextmanager
-def ctrl_c(close: Callable[[], None], restore: Callable[[], None]) -> Iterator[threading.Event]:
-    """The first ctrl-C or SIGTERM calls `close`, so that the session ends cleanly; the second ends the program.
-
-    `close` runs in a thread of its own, since the main thread may hold the session's lock when the signal comes.
-    """
-    was_pressed = threading.Event()
-
-    def handle(number: int, frame: object) -> None:
-        if was_pressed.is_set():
-            restore()
-            if sys.stdout.isatty():
-                os.write(1, SHOW_CURSOR)
-            os._exit(INTERRUPTED)
-        was_pressed.set()
-        threading.Thread(target=close, name="vigil-close", daemon=True).start()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield was_pressed
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if was_pressed.is_set() else handler)
