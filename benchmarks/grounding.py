@@ -51,7 +51,7 @@ class OwnWords(WordHeads):
         self.own = nn.Parameter(model.decoder.embed_tokens.weight.detach().clone())
 
     def forward(self, features_VFPD: Tensor, labels: Sequence[CellLabels], embedding: Tensor) -> tuple[Tensor, float]:
-        """As `WordHeads`, whatever embedding is given."""
+        """As `WordHeads`, whatever embedding is given. Shapes: features [V, F, P, D], embedding [rows, D]."""
         return super().forward(features_VFPD, labels, self.own)
 
 
@@ -102,6 +102,7 @@ def ask(model: VideoModel, num_questions: int) -> dict[str, tuple[int, int]]:
 
 
 def main() -> None:
+    """Train every arm, ask each the same questions, and print a line for each."""
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--out", type=Path, default=Path("runs/grounding"))
     flags.add_argument("--vision-steps", type=int, default=500)

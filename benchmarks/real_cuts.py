@@ -95,6 +95,7 @@ def starts_of_speech(model: VideoModel, frames: Shot, request: str, fps: float) 
 
 
 def main() -> None:
+    """Put cuts between real shots, and print how often and how soon they are told."""
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--shot", action="append", required=True, metavar="FILE@START-END")
     flags.add_argument("--model", default="nano")

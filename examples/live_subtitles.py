@@ -25,6 +25,7 @@ def cue(number: int, start_s: float, end_s: float, text: str) -> str:
 
 
 def main(server: str, out: str, question: str, source: Camera | Upload) -> None:
+    """Write a cue as soon as an answer has ended, until the source has."""
     starts: dict[tuple[int, int], float] = {}
     number = 0
     with (

@@ -28,6 +28,7 @@ def discovery(name: str) -> tuple[str, str]:
 
 
 def main(server: str, broker: str, watch_for: str, source: Camera | Upload) -> None:
+    """Publish each alert, and whether this program is there, until the source has ended."""
     import paho.mqtt.client as mqtt
 
     name = source.name if isinstance(source, Camera) else "demo"

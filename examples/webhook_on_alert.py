@@ -17,6 +17,7 @@ TRIES = 5
 
 
 def main(server: str, webhook: str, watch_for: str, source: Camera | Upload) -> None:
+    """Watch for something, and call the webhook each time it is told."""
     with connect(server) as client, client.session(source) as session, httpx.Client(timeout=10) as http:
         session.ask(watch_for, standing=True)
         for event in session:
@@ -28,6 +29,7 @@ def main(server: str, webhook: str, watch_for: str, source: Camera | Upload) -> 
 
 
 def alert(session: Session, event: Done, watch_for: str) -> dict[str, object]:
+    """What the webhook gets."""
     return {
         "id": f"{session.id}-{event.seq}",  # the same alert, however often it is delivered
         "watch_for": watch_for,
@@ -38,6 +40,7 @@ def alert(session: Session, event: Done, watch_for: str) -> dict[str, object]:
 
 
 def call(http: httpx.Client, webhook: str, body: dict[str, object]) -> None:
+    """Send a body, again after 1, 2, 4, ... s where that fails; give up after `TRIES`."""
     for wait_s in (2.0**n for n in range(TRIES)):
         try:
             http.post(webhook, json=body, headers={"Idempotency-Key": str(body["id"])}).raise_for_status()

@@ -23,6 +23,7 @@ def ctrl_c(close: Callable[[], None], restore: Callable[[], None]) -> Iterator[t
     was_pressed = threading.Event()
 
     def handle(number: int, frame: object) -> None:
+        """What a signal does."""
         if was_pressed.is_set():
             restore()
             if sys.stdout.isatty():

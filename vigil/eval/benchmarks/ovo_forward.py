@@ -157,6 +157,7 @@ READERS: dict[str, Callable[..., Forward]] = {"REC": _count_item, "SSR": _step_i
 
 
 def forward_cases(items: Sequence[Forward]) -> list[Case]:
+    """Two cases of each item, official and strict; what blind rules say is fitted on the items of other videos."""
     clues = [item for item in items if item.task == "CRR"]
     fitted = fitted_wait(
         [item.said[0][0] - item.ask.t for item in clues], videos=[c.video for c in clues], early_s=0.0, late_s=2.0

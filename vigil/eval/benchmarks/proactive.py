@@ -77,6 +77,7 @@ def chat_judge(chat: Answerer) -> Judge:
 
     @cache
     def rate(question: str, truth: str, reply: str) -> int | None:
+        """The rating; None where the answer holds no digit from 1 to 5, or several."""
         text = chat.answer(
             (),
             "Rate how well a reply covers the right answer, from 1 (wrong or beside the point) to 5 (all of it). "

@@ -74,6 +74,7 @@ def moments(group: Sequence[Probe]) -> list[Probe]:
 
 
 def strict_case(group: Sequence[Probe]) -> Case:
+    """All moments of a group as one case: asked anew at each of them, and once as a standing question."""
     group = moments(group)
     todo = {**rounds(group), "standing": standing(group)}
 

@@ -69,6 +69,7 @@ class Choice:
 
     @property
     def prompt(self) -> str:
+        """The publishers' instruction, what was answered so far, the question, and its options by letter."""
         told = "\n".join(f"Question: {question}\nAnswer: {answer}" for question, answer in self.before)
         asked = f"Question: {self.question}\n\nOptions:\n" + "\n".join(
             f"{letter}. {bare(option)}" for letter, option in zip(LETTERS, self.options, strict=False)

@@ -171,6 +171,7 @@ class _Reply:
         self._a: str | None = None
 
     def take(self, rows: Sequence[Timed]) -> None:
+        """Count the tokens of that answer in the next rows of the log, and note when it ends."""
         for row in rows:
             if isinstance(row, AnswerRow) and row.q == QUESTION and self._a in (None, row.a):
                 self._a = row.a

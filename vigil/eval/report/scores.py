@@ -119,6 +119,7 @@ def score_table(result: Mapping[str, Any], controls: Controls) -> Markup:
     columns += [*map(_named, recent), "oracle", "n"]
 
     def row(shown: Shown) -> Markup:
+        """One metric."""
         own, best = result[shown.key], _best_blind(shown, controls)
         others = [_value(controls, name, shown.key) for name in (*recent, "oracle")]
         corrected = chance_corrected(own["value"], best)

@@ -1,6 +1,6 @@
 """Who runs: the model with two channels and its decoder-only twin. Qwen2.5-VL is in `vigil.eval.speed.qwen`.
 
-Axes: F frames, H height, W width, C image channels, P vision tokens of a frame, D channels, V vocabulary.
+Axes: F frames, H height, W width, C image channels, P vision tokens of a frame, T vision tokens, D channels, V vocabulary.
 """
 
 from __future__ import annotations
@@ -44,11 +44,17 @@ class Contestant(Protocol):
         ...
 
     def encode(self, frames_FHWC: Tensor) -> Tensor:
-        """Resized frames in host memory to vision tokens in the width of the decoder."""
+        """Resized frames in host memory to vision tokens in the width of the decoder.
+
+        Shapes: [F, H, W, 3] uint8 -> [F, P, D], or [T, D] where a token spans frames.
+        """
         ...
 
     def prefill(self, features: Tensor, reply_tokens: int) -> int:
-        """Read all frames and the question in fresh caches with room for a reply; the first token."""
+        """Read all frames and the question in fresh caches with room for a reply; the first token.
+
+        Shapes: [F, P, D], or [T, D] where a token spans frames -> a token.
+        """
         ...
 
     def say(self, token: int) -> int:
@@ -121,7 +127,7 @@ class Ours:
 
     @torch.inference_mode()
     def prefill(self, features: Tensor, reply_tokens: int) -> int:
-        """Write the frames, then read the prompt."""
+        """Write the frames, then read the prompt. Shapes: [F, P, D] -> a token."""
         ids = self.ids(len(features))
         config = StreamConfig(memory_frames=len(features))
         room = self.model.num_entries(ids) + reply_tokens + 1

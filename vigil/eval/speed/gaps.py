@@ -78,6 +78,7 @@ def gaps_of(engine: Engine, *, fps: float, pace: float, num_tokens: int) -> Gaps
     not_words = {*model.tokenizer.control_ids, model.config.image_token_id}
 
     def trace(kind: str, **fields: Any) -> None:
+        """Note when a word was fed back, and when a frame was seen."""
         if kind == "fed" and len(fields["ids"]) == 1 and fields["ids"][0] not in not_words:
             said_s.append(time.perf_counter())
             worked_s.append(time.thread_time())

@@ -114,7 +114,7 @@ class Qwen:
 
     @torch.inference_mode()
     def prefill(self, features: Tensor, reply_tokens: int) -> int:
-        """Read the vision tokens and a question behind them."""
+        """Read the vision tokens and a question behind them. Shapes: [T, D] -> a token."""
         from transformers import DynamicCache
 
         device = self._model.device

@@ -37,7 +37,7 @@ class Chatter(Sampler):
         return False
 
     def pick(self, logits_V: Tensor, said: list[int]) -> int:
-        """As the name says."""
+        """The most likely of the tokens that can be seen. Shapes: [V] -> a token."""
         return int(self._visible[logits_V[self._visible].argmax()])
 
 
