@@ -1,6 +1,7 @@
 """Who runs: the model with two channels and its decoder-only twin. Qwen2.5-VL is in `vigil.eval.speed.qwen`.
 
-Axes: F frames, H height, W width, C image channels, P vision tokens of a frame, T vision tokens, D channels, V vocabulary.
+Axes: F frames, H height, W width, C image channels, P vision tokens of a frame, T of all frames, D channels,
+V vocabulary.
 """
 
 from __future__ import annotations
