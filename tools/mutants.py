@@ -224,7 +224,7 @@ class Copy:
             while tests:
                 self._write(mutant.file, mutant.apply(source))
                 status, by = self._run(tests)
-                is_sure = status != "passed" and (not by or self._run([by])[0] != "passed")
+                is_sure = status != "passed" and (not by or self._run([by], 3 * TEST_S)[0] != "passed")
                 self._write(mutant.file, source)
                 if status == "passed":
                     break
@@ -241,13 +241,13 @@ class Copy:
             self._proven.add(tests)
         return tests in self._proven
 
-    def _run(self, tests: Sequence[str]) -> tuple[str, str]:
+    def _run(self, tests: Sequence[str], limit_s: float = RUN_S) -> tuple[str, str]:
         """Run tests: passed, failed or timeout, and the name of the one that failed."""
         command = [sys.executable, *PYTEST, f"--timeout={TEST_S}", *(f"--deselect={one}" for one in self._unfit)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         process = subprocess.Popen([*command, *tests], cwd=self.root, env=self._env, start_new_session=True, **pipes)
         try:
-            said, _ = process.communicate(timeout=RUN_S)
+            said, _ = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
             return "timeout", ""
         finally:
