@@ -47,7 +47,7 @@ TEST_S, RUN_S = 60, 1200  # time limits of one test and of one run of pytest
 KEPT = "runs/mutants.jsonl"
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "runs", "run", "build", "dist", "*.egg-info")
 
-Row = dict[str, Any]  # what became of a mutant: key, where, status, by (the test that failed), diff, wall_s
+Row = dict[str, Any]  # what became of a mutant: key, file, where, status, by (the test that failed), diff, wall_s
 SWAPS = {
     "Lt": "< <=", "LtE": "<= <", "Gt": "> >=", "GtE": ">= >", "Eq": "== !=", "NotEq": "!= ==", "Is": "is is~not",
     "IsNot": "is~not is", "In": "in not~in", "NotIn": "not~in in", "And": "and or", "Or": "or and", "Add": "+ -",
@@ -281,8 +281,8 @@ def try_all(copy: Copy, mutants: Sequence[Mutant], sources: dict[str, str], kept
                 bar.update(task, description=where)
                 began_s = time.monotonic()
                 status, by = copy.verdict(mutant, source, tests_of(mutant.file, importers))
-                row = {"key": key, "where": where, "status": status, "by": by, "diff": mutant.diff(source)}
-                row["wall_s"] = round(time.monotonic() - began_s, 1)
+                row = {"key": key, "file": mutant.file, "where": where, "status": status, "by": by}
+                row |= {"diff": mutant.diff(source), "wall_s": round(time.monotonic() - began_s, 1)}
                 out.write(json.dumps(row) + "\n")
                 out.flush()
             bar.console.print(f"{row['status']:9}{where} {row['by']}", markup=False, highlight=False, soft_wrap=True)
@@ -294,8 +294,8 @@ def try_all(copy: Copy, mutants: Sequence[Mutant], sources: dict[str, str], kept
 def summary(results: Sequence[Row]) -> str:
     """The diff of each survivor, and the share caught: of each folder, and of all."""
     rows = [f"\n{row['where']}\n{row['diff']}" for row in results if row["status"] == "survived"]
-    caught = [row["where"].rpartition("/")[0] for row in results if row["status"] != "survived"]
-    tried = Counter(row["where"].rpartition("/")[0] for row in results)
+    caught = [str(Path(row["file"]).parent) for row in results if row["status"] != "survived"]
+    tried = Counter(str(Path(row["file"]).parent) for row in results)
     rows += ["", *(f"{folder}: {caught.count(folder)} of {num} caught" for folder, num in sorted(tried.items()))]
     late, share = sum(row["status"] == "timeout" for row in results), f"{len(caught) / len(results):.0%}"
     return "\n".join([*rows, f"{len(caught)} of {len(results)} caught, {share} ({late} by the time limit)"])

@@ -88,11 +88,9 @@ def test_a_change_of_the_source_leaves_other_lines_in_the_sample() -> None:
 
 # ---- a whole run on a small tree ------------------------------------------------------------------------------------
 
-MODULE = "def is_old(age):\n    return age >= 65\n\n\ndef twice(x):\n    return 2 * x\n"
-TESTS = "from vigil.model.ages import is_old, twice\n\ndef test_old():\n    assert is_old(70) and not is_old(3)\n"
-FAR = (
-    "from vigil.model.ages import twice\n\ndef test_six():\n    assert twice(3) == 6\n\ndef test_red():\n    assert 0\n"
-)
+MODULE = "def is_old(age):\n    return age >= 65\n\n\ndef half(x):\n    return x / 2\n"
+TESTS = "from vigil.model.ages import is_old, half\n\ndef test_old():\n    assert is_old(70) and not is_old(3)\n"
+FAR = "from vigil.model.ages import half\n\ndef test_six():\n    assert half(6) == 3\n\ndef test_red():\n    assert 0\n"
 
 
 @pytest.fixture
@@ -132,6 +130,17 @@ def test_a_run_tells_caught_from_survived_and_is_not_repeated(tree: Path, capsys
     assert "1 of 2 caught" in capsys.readouterr().out, "what was found is kept"
     assert mutants.main(["vigil/model", "--sample", "9", "--again"], root=tree) == 0
     assert "2 of 2 caught, 100%" in capsys.readouterr().out
+
+
+def test_the_share_is_told_by_folder_whatever_was_changed() -> None:
+    rows = [
+        {"file": f"vigil/{name}", "where": f"vigil/{name}:3 / to *", "status": status, "diff": "-a\n+b"}
+        for name, status in (("data/a.py", "caught"), ("data/b.py", "timeout"), ("model/c.py", "survived"))
+    ]
+    assert mutants.summary(rows) == (
+        "\nvigil/model/c.py:3 / to *\n-a\n+b\n\nvigil/data: 2 of 2 caught\nvigil/model: 0 of 1 caught\n"
+        "2 of 3 caught, 67% (1 by the time limit)"
+    )
 
 
 def test_a_stopped_run_keeps_what_was_found(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
