@@ -140,6 +140,13 @@ def test_the_wait_of_an_echo_is_fitted_on_other_videos() -> None:
     assert [judge_silence(log, truth).f1 for log, (truth, _, _) in zip(logs, streams, strict=True)] == [1, 1, 1, 1, 0]
 
 
+@pytest.mark.parametrize("wait_s", [0, 1, 2, 3, 5, 7, 10, 15, 20])
+def test_each_usual_wait_of_an_echo_is_tried(wait_s: int) -> None:
+    asked = truth_of(question(t_ask=0.0, text="Tell me."), happening(float(wait_s)))
+    for log in echo_logs([(asked, 30.0, CLOCK)] * 2, ["a", "b"]):
+        assert [speech.tau_first for speech in log.speech] == [float(wait_s)]  # of several in time, the shortest
+
+
 def test_a_table_without_its_controls_is_refused() -> None:
     free = ["always_silent", "always_talk", "blind", "echo_after_k", "parse_attack"]
     check_controls(free, with_model=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from vigil.errors import ConfigError, SourceError
 from vigil.eval.door import System, VirtualClock
 from vigil.eval.folder import open_folder
 from vigil.eval.l5.run import CONTROLS, MAIN, RECENT, SECTION_3, SECTION_4, Keeper, Played, arms, play, summary
-from vigil.eval.l5.trials import KINDS, L5Config, draw_trial
+from vigil.eval.l5.trials import KINDS, L5Config, draw_trial, run_trial
 from vigil.eval.log import log_hash
 from vigil.eval.watcher import WatcherSystem
+from vigil.types import Frame
 
 TWO = L5Config(num_trials=2)
 SETTING = {"a": 1}
@@ -132,8 +133,22 @@ def test_each_control_is_an_arm_that_runs_only_as_often_as_it_must() -> None:
 
 
 class _Mute:
-    def answer(self, frames: object, question: str) -> str:
+    """Never has an answer; notes the newest frame at each poll."""
+
+    def __init__(self) -> None:
+        self.polled_s: list[float] = []
+
+    def answer(self, frames: Sequence[Frame], question: str) -> str:
+        self.polled_s.append(frames[-1].time_s)
         return ""
+
+
+def test_a_polled_control_is_asked_every_two_seconds() -> None:
+    offline = _Mute()
+    (arm,) = [arm for arm in arms(reciter(), ["recent_4"], offline=offline) if arm.name == "recent_4"]
+    assert arm.system is not None
+    run_trial(arm.system, SpeltReel(draw_trial(0), TWO), None, TWO)
+    assert offline.polled_s == [1.0, 3.0, 5.0, 7.0, 9.0]
 
 
 def test_a_polled_control_needs_a_model_to_poll() -> None:

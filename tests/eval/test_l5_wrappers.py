@@ -205,6 +205,12 @@ def test_random_revise_corrects_one_item_after_each_reply_to_a_value_that_does_n
     assert len({random_revise(log, seed=seed).hash for seed in range(20)}) > 15
 
 
+def test_on_a_clock_without_costs_a_random_correction_has_ten_words_a_second() -> None:
+    rows = [row | {} for row in recited((1.0, ["A is red. "])).objects[1:-1]]
+    free = log_of(*rows, end_s=20.0, fps=2, clock="free", cost=None)
+    assert random_revise(free, seed=3).speech[1].tau == pytest.approx([1.1 + 0.1 * n for n in (1, 2, 3, 4)])
+
+
 def test_the_corrections_of_random_revise_are_about_any_item_and_any_other_colour() -> None:
     log = recited((1.0, ["".join(f"{item} is red. " for item in ITEMS)]))
     items: Counter[str] = Counter()

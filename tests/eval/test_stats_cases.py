@@ -53,6 +53,24 @@ def test_the_median_under_censoring_is_that_of_the_definition(delays: list[tuple
     assert found == survival_by_definition(delays)
 
 
+def ranks_by_definition(num_slopes: int, y: Sequence[float]) -> tuple[int, int]:
+    """Places, from 0, of the ends of the 95 % interval among the ordered slopes; Sen 1968, with ties in y."""
+    n = len(y)
+    ties = sum(t * (t - 1) * (2 * t + 5) for t in Counter(y).values())
+    half = 1.959964 * math.sqrt((n * (n - 1) * (2 * n + 5) - ties) / 18)
+    lower = max(math.floor((num_slopes - half) / 2), 1)  # the lower-th smallest and the lower-th largest
+    return lower - 1, num_slopes - lower
+
+
+@given(st.lists(st.integers(0, 3).map(float), min_size=10, max_size=14))
+def test_the_interval_of_a_slope_is_that_of_the_definition_also_where_values_are_tied(y: list[float]) -> None:
+    slopes = sorted((d - b) / (c - a) for (a, b), (c, d) in combinations(enumerate(y), 2))
+    found = theil_sen([float(n) for n in range(len(y))], y)
+    assert found is not None
+    lo, hi = ranks_by_definition(len(slopes), y)
+    assert (found.lo, found.hi) == (near(slopes[lo]), near(slopes[hi]))
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=10, max_size=14))
 def test_the_slope_is_the_median_of_all_pairs_and_lies_in_its_interval(points: list[tuple[int, int]]) -> None:
     x, y = [float(a) for a, _ in points], [float(b) for _, b in points]

@@ -269,7 +269,7 @@ def test_finishing_leaves_out_what_comes_later_and_refuses_what_is_no_log() -> N
 
 
 class Late:
-    """A door of somebody else's, which says one thing too late for the order of the log."""
+    """A door of somebody else's, which says one thing too late."""
 
     def push_frame(self, image: Image, t: float) -> None:
         self.last_s = t
@@ -297,13 +297,15 @@ def test_a_door_that_goes_back_in_time_is_refused() -> None:
 
 def test_questions_are_put_in_order_of_time_and_those_after_the_end_are_not() -> None:
     questions = [Question(q="b", t_ask=2.0, kind="state"), Question(q="a", t_ask=1.0, kind="event", text="Tell me.")]
-    truth = Truth(questions=(*questions, Question(q="c", t_ask=9.0, kind="mcq")))
+    questions += [Question(q="c", t_ask=5.0, kind="mcq"), Question(q="d", t_ask=5.5, kind="mcq")]
+    truth = Truth(questions=tuple(questions))
     log = watch_blind(partial(Constant, "x"), "k", truth, 5.0, FREE)
     assert [(prompt.q, prompt.t, prompt.text, prompt.direct) for prompt in log.prompts] == [
         ("a", 1.0, "Tell me.", False),
         ("b", 2.0, "b", True),  # without a text, by its name
+        ("c", 5.0, "c", True),  # at the very end
     ]
-    assert [speech.q for speech in log.speech] == ["a", "b"]
+    assert [speech.q for speech in log.speech] == ["a", "b", "c"]
     assert len(log.frames) == 6  # a frame at the end too
 
 

@@ -18,6 +18,8 @@ from vigil.errors import ConfigError
 from vigil.eval import lmms_plugin, vlmevalkit
 from vigil.eval.asking import Asker, cut
 from vigil.model.tokens import END_OF_TURN
+from vigil.stream.perceiver import Perceiver
+from vigil.types import Frame
 from vigil.world.render import write_video
 
 Asked = list[tuple[list[Any], str, int | None, list[str]]]
@@ -94,6 +96,11 @@ def test_lmms_eval_is_told_where_both_classes_are(lmms: type) -> None:
         made = getattr(sys.modules[module], name)
         assert (made.__name__, made.is_simple, issubclass(made, lmms)) == (name, is_simple, True)
         assert getattr(lmms_plugin, name) is made  # made once
+
+
+def test_a_video_is_read_once_a_second_unless_another_rate_is_given(lmms: type, asked: Asked) -> None:
+    made = lmms_plugin.VigilChat
+    assert [made(**given)._asker.fps for given in ({}, {"fps": "0.5"}, {"fps": 4})] == [1.0, 0.5, 4.0]
 
 
 def test_a_simple_request_asks_about_the_pictures_of_its_document(lmms: type, asked: Asked) -> None:
@@ -246,6 +253,22 @@ def test_images_and_videos_become_one_stream_in_their_order(tmp_path: Path) -> N
     assert [round(float(np.asarray(image).mean()), -1) for image, _ in frames] == [0, 200, 200, 200, 90]
     assert [t for _, t in frames] == [0.0, 0.5, 1.0, 1.5, 2.0]
     assert asker.ask(media, "What?", until=["e"]) == "R"
+
+
+@pytest.mark.parametrize("num_images", [0, 1, 2])
+def test_every_frame_of_every_medium_is_seen(num_images: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(np.full((3, 32, 32, 3), 200, np.uint8), 1.0, tmp_path / "v.mp4", scale=1)
+    seen: list[int] = []
+    perceive = Perceiver.perceive
+
+    def noting(self: Perceiver, index: int, frame: Frame) -> Any:
+        seen.append(index)
+        return perceive(self, index, frame)
+
+    monkeypatch.setattr(Perceiver, "perceive", noting)
+    media = [str(tmp_path / "v.mp4"), *map(picture, range(num_images))]
+    assert Asker(model=ScriptedModel("Red", END_OF_TURN)).ask(media, "What?") == "Red"
+    assert seen == list(range(3 + num_images))
 
 
 def test_an_answer_has_at_least_one_token_and_no_more_than_it_may() -> None:
