@@ -84,6 +84,7 @@ FIGURES: tuple[tuple[str, str], ...] = (
     ("C3", "camera that is off for half of each second, for {seconds} s: {cpu_percent} % of a core, {left_files} files "
            "left open, back {back_s} s after the end"),
     ("C7", "SIGTERM in the middle of an answer that does not end: exit after {exit_s} s with the full drain of 30 s"),
+    ("PAGE", "first answer after the page was opened: {median_s} s (median of {openings}), {most_s} s at most"),
     ("L2", "four sessions for {hours} h: {mib_per_h} MiB per hour more of {mib} MiB, {files_more} files more, frames "
            "{drift_percent} % older (99th percentile)"),
     ("L3", "{hours} h with a fault every few minutes: {problems} problems with {events} events and {frames} frames, "
