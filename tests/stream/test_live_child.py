@@ -45,7 +45,7 @@ def said(pipe: Pipe) -> Said:
 def watched(url: str, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Said:
     """What a child says of an address, to its last word; nothing may be held back behind it."""
     monkeypatch.setattr(_live_child, "renew_cpu_budget", lambda: None)  # it is this process that it would limit
-    request = {"url": url, "format": None, "options": {}, "open_s": 5.0, "read_s": 5.0, "fps": 10.0}
+    request = {"url": url, "format": None, "options": {}, "open_s": 5.0, "read_s": 5.0, "fps": 1000.0}
     pipe = Pipe()
     held = io.BufferedWriter(pipe, buffer_size=1 << 20)
     Watcher({**request, "still_s": None, "stuck": None, **changes}, held).run()
@@ -54,7 +54,8 @@ def watched(url: str, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Said:
 
 def test_a_file_is_opened_shown_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "a.mkv", [grey(40), grey(200)], codec="ffv1", pixels="bgr0")
-    opened, first, second, end = watched(str(path), monkeypatch)
+    told = watched(str(path), monkeypatch)
+    opened, first, second, end = (message for message in told if message[0] is not Status.ALIVE)
     height, width, _ = grey(0).shape
     assert opened == (Status.OPENED, (width, height), b"ffv1")
     for (status, size, body), shade in ((first, 40), (second, 200)):
