@@ -15,7 +15,7 @@ import pytest
 
 import vigil
 from vigil import cli
-from vigil.cli import BROKEN_PIPE, INTERRUPTED, main, watch
+from vigil.cli import BROKEN_PIPE, INTERRUPTED, interrupt, main, watch
 from vigil.cli.keyboard import Keyboard, Line, is_ours
 
 # ---- stdout and stderr ----------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_the_first_signal_closes_the_session_in_a_thread_of_its_own(number: sign
 
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with watch.ctrl_c(close, lambda: None) as was_pressed:
+        with interrupt.ctrl_c(close, lambda: None) as was_pressed:
             assert not was_pressed.is_set()
             signal.raise_signal(number)
             assert closed.wait(20)
@@ -174,7 +174,7 @@ def test_the_first_signal_closes_the_session_in_a_thread_of_its_own(number: sign
 
 def test_without_a_signal_the_handlers_are_given_back() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with watch.ctrl_c(lambda: None, lambda: None):
+    with interrupt.ctrl_c(lambda: None, lambda: None):
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -186,10 +186,10 @@ def test_the_second_signal_gives_the_terminal_back_and_ends_at_once(monkeypatch:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with watch.ctrl_c(lambda: None, lambda: done.append("restored")):
+        with interrupt.ctrl_c(lambda: None, lambda: done.append("restored")):
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-    assert done == ["restored", watch.SHOW_CURSOR, INTERRUPTED]
+    assert done == ["restored", interrupt.SHOW_CURSOR, INTERRUPTED]

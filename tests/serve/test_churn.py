@@ -49,7 +49,7 @@ def churn(served: Served, count: int, start: int) -> None:
     raise AssertionError("sessions are left")
 
 
-GROWN = 2
+GROWN = 4
 """More of anything than before the rounds is a leak; fewer may be on their way."""
 
 

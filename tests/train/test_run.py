@@ -114,10 +114,7 @@ def test_broken_examples_are_named_in_the_log_and_the_run_goes_on(tmp_path: Path
     reasons = {row["name"]: row["reason"] for row in rows}
     assert reasons.keys() == {"t.jsonl #2", "t.jsonl #3"}
     assert reasons["t.jsonl #2"].startswith("t.jsonl line 3 is not JSON")
-    assert (
-        reasons["t.jsonl #3"]
-        == "t.jsonl #3 breaks its form (AttributeError: 'int' object has no attribute 'startswith')."
-    )
+    assert reasons["t.jsonl #3"].startswith("t.jsonl line 4 is not a record: id cannot be 1.")
     samples = [samples for (samples,) in curve(tmp_path / "out", "samples")]
     assert sum(samples) + len(rows) == 8
     assert curve(tmp_path / "out", "skipped")[-1] == (len(rows),)

@@ -71,7 +71,7 @@ def test_gaps_are_divided_by_those_without_frames_of_the_same_design(
 
     monkeypatch.setattr(gaps, "gaps_of", prescribed)
     rows = gaps.compare(ours, (1.0, 4.0), pace=3.0, num_tokens=7)
-    assert asked == [(kind, fps, 3.0, 7) for kind in ("Engine", "Blocking") for fps in (0.0, 1.0, 4.0)]
+    assert asked == [(kind, fps, 3.0, 7) for kind in ("Engine", "Blocking") for fps in (0.0, 1.0, 4.0, 0.0)]
     assert [(row["design"], row["fps"], row["gap_ratio"]) for row in rows] == [
         ("beside", 1.0, pytest.approx(1.1)), ("beside", 4.0, pytest.approx(1.3)),
         ("blocking", 1.0, pytest.approx(1.5)), ("blocking", 4.0, pytest.approx(4.5)),
