@@ -122,8 +122,8 @@ PROMISED_NOT = """\
 
 * A disk that lies about its syncs. `kill -9` proves the end of a process; for a power cut a real file system is cut off
   from its disk and loses what only its caches held, but no machine was switched off.
-* What needs a GPU (memory that runs out, asserts on the device, drift over 100,000 frames) has not been tested. The soak
-  (L3) is made for days; how long it has run so far is said under Figures.
+* What needs a GPU (memory that runs out, asserts on the device, drift over 100,000 frames) has not been tested. The
+  soak (L3) is made for days; how long it has run so far is said under Figures.
 * A session that comes back after a crash has seen nothing: its numbers, questions and sources go on, the frame memory
   does not.
 * Order between sessions; frames are at most once; exact session time over a restart; that what the model says is true.

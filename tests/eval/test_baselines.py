@@ -26,8 +26,6 @@ from vigil.eval.baselines import (
 from vigil.eval.claims import claims_of, parser_of
 from vigil.eval.controls import Setting, always_silent, always_talk, check_controls
 from vigil.eval.door import VirtualClock
-from vigil.eval.log import Log
-from vigil.eval.rows import HeadRow
 from vigil.eval.silence import judge_silence
 from vigil.eval.truth import Truth
 from vigil.eval.watcher import Watcher
@@ -86,10 +84,6 @@ def test_attacks_take_turns_and_no_parser_reads_a_value_in_them() -> None:
     log = watch_blind(ParseAttack, "attack", choices, 9.0, CLOCK)
     claimed = [claim.v for q in ("q1", "q2", "q3") for claim in claims_of(log, choices, q)]
     assert claimed == ["abcd", "yes no", "0 1 2"]  # claims of their own text, which is no option
-
-
-def without_head(log: Log) -> list[object]:
-    return [row for row in log.rows if not isinstance(row, HeadRow)]
 
 
 @pytest.mark.parametrize(
