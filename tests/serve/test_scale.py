@@ -17,8 +17,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from vigil.cli import main
+from vigil.errors import ConfigError
 from vigil.serve.build import Options
-from vigil.serve.scale import ReplicaConfig, entry_app, replica_configs, under
+from vigil.serve.scale import ReplicaConfig, check_room, entry_app, replica_configs, under
 
 
 def ask(loads: Mapping[int, float], path: str, method: str = "GET") -> httpx.Response:
@@ -108,6 +109,16 @@ def test_replicas_share_their_tokens_and_nothing_else_that_they_write(tmp_path: 
     assert {config.options.tokens for config in configs} == {tmp_path / "token"}
     assert {config.options.secret for config in configs} == {tmp_path / "secret"}
     assert {config.options.cameras for config in configs} == {(("door", "rtsp://h/x"),)}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "num_gpus", "message"),
+    [(3, 0.0, "3 replicas want 3 CPUs, and Ray has 2"), (2, 0.5, "2 replicas want 1 GPUs, and Ray has 0")],
+)
+def test_replicas_that_would_wait_for_ever_are_refused(replicas: int, num_gpus: float, message: str) -> None:
+    check_room(2, 0.0, {"CPU": 2.0})
+    with pytest.raises(ConfigError, match=message):
+        check_room(replicas, num_gpus, {"CPU": 2.0})
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="ray is installed")

@@ -151,7 +151,7 @@ def entry() -> Any:
     """The entry as an application for `ray.serve.run`."""
     from ray import serve
 
-    @serve.deployment(name="Entry", num_replicas=1, ray_actor_options={"num_cpus": 0.1})
+    @serve.deployment(name="Entry", num_replicas=1, ray_actor_options={"num_cpus": 0})
     @serve.ingress()
     class Entry:
         """Asks the replicas for their load."""
@@ -231,11 +231,13 @@ def run_replicas(configs: Sequence[ReplicaConfig], *, num_gpus: float, on_ready:
     """Start all, and drain all on SIGTERM or ctrl-C.
 
     Raises:
-        ConfigError: Ray is not installed, or the cluster that RAY_ADDRESS names is not there.
+        ConfigError: Ray is not installed, the cluster that RAY_ADDRESS names is not there, or it is too small.
     """
     _join(os.environ.get("RAY_ADDRESS"))
+    import ray
     from ray import serve
 
+    check_room(len(configs), num_gpus, ray.cluster_resources())
     start(configs, num_gpus=num_gpus)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -245,6 +247,17 @@ def run_replicas(configs: Sequence[ReplicaConfig], *, num_gpus: float, on_ready:
     for number in running():
         drain(number)
     serve.shutdown()
+
+
+def check_room(replicas: int, num_gpus: float, resources: Mapping[str, float]) -> None:
+    """Raises: ConfigError: replicas would wait for ever, for a processor each or for their GPUs."""
+    for name, wanted in (("CPU", float(replicas)), ("GPU", replicas * num_gpus)):
+        there = resources.get(name, 0.0)
+        if wanted > there:
+            raise ConfigError(
+                f"{replicas} replicas want {wanted:g} {name}s, and Ray has {there:g}. Give fewer --replicas, or set "
+                "RAY_ADDRESS to a larger cluster."
+            )
 
 
 def drain_one(number: int) -> None:
