@@ -5,33 +5,55 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator
-from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from vigil import cli
-from vigil.cli import main
+from vigil.cli import (
+    ask,
+    bench,
+    eval_bench,
+    eval_l5,
+    eval_report,
+    eval_study,
+    export,
+    log,
+    main,
+    serve,
+    synth,
+    train,
+    watch,
+    world,
+)
+from vigil.cli import eval as eval_
 from vigil.cli.parser import AddQuestion, Parser, Question, count, positive, probability, seconds, speed
-from vigil.cli.synth import _scenes
 from vigil.errors import ConfigError, DataError
 
-FILES = {name: name for name in cli.COMMANDS} | {" ".join(words): file for words, file in cli.VERBS.items()}
+MODULES: dict[str, ModuleType] = {
+    "watch": watch, "ask": ask, "serve": serve, "synth": synth, "world": world, "train": train, "export": export,
+    "log": log, "eval": eval_, "bench": bench, "eval bench": eval_bench, "eval l5": eval_l5,
+    "eval report": eval_report, "eval study": eval_study,
+}  # fmt: skip
 """Words on the line -> the file behind them."""
 
 
-def module(words: str) -> Any:
-    return import_module(f"vigil.cli.{FILES[words]}")
+def test_these_are_all_commands_and_verbs() -> None:
+    files = {name: name for name in cli.COMMANDS} | {" ".join(words): file for words, file in cli.VERBS.items()}
+    assert {words: f"vigil.cli.{file}" for words, file in files.items()} == {
+        words: module.__name__ for words, module in MODULES.items()
+    }
 
 
 def flags_of(words: str) -> Iterator[argparse.Action]:
-    return (action for action in module(words).parser()._actions if action.dest != "help")
+    return (action for action in MODULES[words].parser()._actions if action.dest != "help")
 
 
 # ---- help -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", FILES)
+@pytest.mark.parametrize("words", MODULES)
 def test_the_help_of_every_command_goes_to_stdout_with_examples_that_name_it(
     words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -39,24 +61,24 @@ def test_the_help_of_every_command_goes_to_stdout_with_examples_that_name_it(
         main([*words.split(), "--help"])
     out, err = capsys.readouterr()
     assert (done.value.code, err) == (0, "")
-    assert out == module(words).HELP
+    assert out == MODULES[words].HELP
     assert out.startswith(f"usage: vigil {words}")
     assert f"\n  vigil {words.split()[0]} " in out.partition("examples:")[2]
     assert out.endswith(cli.EXIT_CODES + "\n")
 
 
-@pytest.mark.parametrize("words", FILES)
+@pytest.mark.parametrize("words", MODULES)
 def test_every_flag_of_every_command_is_in_its_help(words: str) -> None:
-    text = module(words).HELP
+    text = MODULES[words].HELP
     for flag in flags_of(words):
         if flag.option_strings:
             assert any(re.search(rf"(?<![\w-]){name}(?![\w-])", text) for name in flag.option_strings), flag.dest
 
 
-@pytest.mark.parametrize("words", FILES)
+@pytest.mark.parametrize("words", MODULES)
 def test_every_flag_in_the_help_of_a_command_is_one_of_its_own(words: str) -> None:
     known = {name for flag in flags_of(words) for name in flag.option_strings} | {"--help"}
-    own = module(words).HELP
+    own = MODULES[words].HELP
     listed = {name for line in own.splitlines() for name in re.findall(r"^  (--[a-z0-9-]+)", line)}
     assert listed <= known
     assert listed or words == "log"
@@ -71,7 +93,7 @@ def test_numbers_that_the_help_states_as_defaults_are_those_of_the_parser(words:
     default_of = {name: flag.default for flag in flags_of(words) for name in flag.option_strings}
     told = {
         block.split()[0]: number[1]
-        for block in module(words).HELP.split("\n  ")
+        for block in MODULES[words].HELP.split("\n  ")
         if block.startswith("--") and (number := re.search(r"\(default: ([0-9.]+)[,;)]", " ".join(block.split())))
     }
     for name, text in told.items():
@@ -79,7 +101,7 @@ def test_numbers_that_the_help_states_as_defaults_are_those_of_the_parser(words:
     assert len([name for name in told if default_of[name] is not None]) >= num
 
 
-@pytest.mark.parametrize("words", FILES)
+@pytest.mark.parametrize("words", MODULES)
 def test_a_flag_that_nobody_knows_is_one_line(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     given = {
         "watch": [], "ask": ["a", "b"], "serve": [], "synth": ["x"], "world": ["render", "--out", "x"],
@@ -91,11 +113,11 @@ def test_a_flag_that_nobody_knows_is_one_line(words: str, capsys: pytest.Capture
     assert (out, err) == ("", f"vigil: unrecognized arguments: --nonsense. Run vigil {words} --help.\n")
 
 
-@pytest.mark.parametrize("words", [words for words in FILES if words not in ("eval", "bench", "serve", "watch")])
+@pytest.mark.parametrize("words", [words for words in MODULES if words not in ("eval", "bench", "serve", "watch")])
 def test_flags_are_not_guessed_from_their_beginning(words: str) -> None:
     long = next(name for flag in flags_of(words) for name in flag.option_strings if len(name) > 5 and not flag.required)
     with pytest.raises(ConfigError):
-        module(words).parser().parse_args([long[:-1], "1"])
+        MODULES[words].parser().parse_args([long[:-1], "1"])
 
 
 # ---- wrong words ----------------------------------------------------------------------------------------------------
@@ -253,10 +275,10 @@ def test_seconds_are_at_least_0(text: str, value: float) -> None:
 )
 def test_a_range_of_scenes(source: str, seeds: list[int]) -> None:
     split = source.split(":")[1]
-    assert [video.id for video in _scenes(source)] == [f"world:{split}:{seed}" for seed in seeds]
+    assert [video.id for video in synth._scenes(source)] == [f"world:{split}:{seed}" for seed in seeds]
 
 
 @pytest.mark.parametrize("source", ["world:val:", "world:val:-3", "world:val:5-2", "world:val:a-b"])
 def test_what_is_no_range_of_scenes_is_refused(source: str) -> None:
     with pytest.raises(DataError, match=r"is no range of scenes\. Write world:SPLIT:FIRST-LAST"):
-        _scenes(source)
+        synth._scenes(source)

@@ -40,6 +40,12 @@ def test_pieces_become_a_text_and_its_end_is_what_counts() -> None:
     assert story.quiet_since_s == 2.0
 
 
+def test_a_story_begins_with_nothing() -> None:
+    story = Story()
+    assert (story.newest_s, story.quiet_since_s, story.num_dropped) == (0.0, 0.0, 0)
+    assert (story.asked, story.lost, story.ended, story.speaking, list(story.entries)) == (None, None, None, None, [])
+
+
 def test_an_answer_that_never_said_a_word_is_still_an_entry() -> None:
     closed = Story().add(Script().done(2.0, "", status="interrupted").events[0])
     assert closed == Spoken(1, 1, 2.0, text="", end_s=2.0, status="interrupted")

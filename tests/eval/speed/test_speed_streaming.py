@@ -75,6 +75,15 @@ def test_a_speaker_says_one_token_after_another_and_times_each(ours: VideoModel)
     assert all(ms >= 0 for ms in speaker.times_ms)
 
 
+def test_times_are_milliseconds_of_the_clock(ours: VideoModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    speaker = Speaker(ours, 2, 4, CLOCK)
+    readings = iter([10.0, 10.25, 20.0, 20.5])
+    monkeypatch.setattr(Clock, "now_s", lambda self: next(readings))
+    speaker.say()
+    speaker.read()
+    assert (speaker.times_ms, speaker.reads_ms) == ([250.0], [500.0])
+
+
 def test_only_a_model_that_reads_frames_from_the_side_has_a_time_for_reading_them(
     ours: VideoModel, twin: VideoModel
 ) -> None:
