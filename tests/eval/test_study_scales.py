@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from studied import SMALL, run_of
 
 from vigil.errors import ConfigError
-from vigil.eval.study import training
+from vigil.eval.study import page, tables, training
 from vigil.eval.study.arms import FOCAL, FULL, STUDIES, TWIN, WEIGHTED, Letter, arms_of
 from vigil.eval.study.scale import ROLES, SCALES, StudyScale
-from vigil.eval.study.training import make_tokenizer, model_settings, train
+from vigil.eval.study.training import make_tokenizer, model_settings, new_model, train
 from vigil.model.tokens import IMAGE, SILENCE, Tokenizer
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 # ---- scales and arms ------------------------------------------------------------------------------------------------
 
@@ -47,6 +52,42 @@ def test_both_networks_of_a_scale_differ_in_their_fusion_alone(tokenizer: Tokeni
     assert (cross.image_token_id, cross.silence_token_id) == (tokenizer.special(IMAGE), tokenizer.special(SILENCE))
     assert cross.text.vocab_size == tokenizer.vocab_size
     assert cross.text.mlp_width == SMALL.mlp_ratio * SMALL.width
+
+
+def test_the_same_seed_gives_the_same_network_and_its_branches_begin_at_zero(tokenizer: Tokenizer) -> None:
+    first, again, other = (new_model(SMALL, "cross-attention", tokenizer, seed=seed) for seed in (3, 3, 4))
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    table = "decoder.embed_tokens.weight"
+    assert not torch.equal(first.state_dict()[table], other.state_dict()[table])
+    assert first.state_dict()[table].std() == pytest.approx(0.02, rel=0.1)
+    ends = [name for name in first.state_dict() if name.endswith(("o_proj.weight", "down_proj.weight"))]
+    assert len(ends) >= 2 * SMALL.num_layers
+    assert not any(value.any() for name, value in first.state_dict().items() if name in ends and "decoder" in name)
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="the documentation is not part of the package")
+def test_the_page_that_is_kept_was_made_at_the_scale_that_it_states() -> None:
+    text, scale = (DOCS / "study.md").read_text(encoding="utf-8"), StudyScale.nano()
+    undated = partial(re.sub, r"on \d{4}-\d\d-\d\d", "on a day")
+    assert undated(text).startswith(undated(page._head(scale)))
+    assert f"{scale.timed_frames} frames, {scale.forced_tokens} forced tokens" in text
+    for letter, study in STUDIES.items():
+        assert f"## {letter}. {study.title}\n\nHeld fixed: {study.held_fixed}." in text
+    for minutes in (f"{length_s / 60:g}" for length_s in scale.lengths_s):
+        assert f"| cross-attention | {minutes} |" in text
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="the documentation is not part of the package")
+@pytest.mark.parametrize("columns", [tables.A1, tables.B, tables.C, tables.C_TUNED], ids=["A", "B", "C", "tuned"])
+def test_the_tables_of_the_page_that_is_kept_have_the_columns_and_digits_of_today(columns: Any) -> None:
+    lines = (DOCS / "study.md").read_text(encoding="utf-8").splitlines()
+    head = "|  | " + " | ".join(heading for heading, _, _ in columns) + " |"
+    row = lines[lines.index(head) + 2]
+    for (heading, _, digits), cell in zip(columns, row.strip("|").split("|")[1:], strict=True):
+        found = re.match(r" \*\*-?\d+\.(\d+)\*\* ", cell)
+        assert found is None or len(found[1]) == digits, heading
+    assert "**" in row
 
 
 def test_a_seed_gives_every_stage_data_of_its_own() -> None:
