@@ -20,9 +20,10 @@ WRITER = Path(__file__).with_name("durable_writer.py")
 
 
 def killed(
-    folder: Path, seed: int, chance: random.Random, *words: str, before: Callable[[], None] = lambda: None
+    folder: Path, seed: int, chance: random.Random, *words: str, power_cut: Callable[[], None] | None = None
 ) -> dict[int, str]:
-    """Let a process write, kill it, and return what it had acknowledged. `before`: happens to it while it writes."""
+    """Let a process write, kill it, and return what it had acknowledged; before the `power_cut`, where there is one:
+    what a machine says once its power is gone reaches nobody."""
     with subprocess.Popen([sys.executable, WRITER, folder, str(seed), *words], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         fd = process.stdout.fileno()
@@ -30,9 +31,11 @@ def killed(
         text, until = b"", time.monotonic() + chance.uniform(0.0, 0.03)
         while time.monotonic() < until and select.select([fd], [], [], 0.001)[0]:
             text += os.read(fd, 1 << 20)
-        before()
+        if power_cut is not None:
+            power_cut()
         process.kill()
-        text += process.stdout.read()
+        rest = process.stdout.read()
+        text += rest if power_cut is None else b""
     lines = [line.split(b" ", 1) for line in text.split(b"\n")[:-1]]
     return {int(seq): json.decode() for seq, json in lines}
 

@@ -77,7 +77,7 @@ def power_cuts(disk: Disk, rounds: int, *words: str) -> tuple[list[str], int]:
     chance = random.Random(8)
     found: list[str] = []
     for seed in range(rounds):
-        acknowledged |= killed(disk.place / "log", seed, chance, "real", *words, before=disk.cut)
+        acknowledged |= killed(disk.place / "log", seed, chance, "real", *words, power_cut=disk.cut)
         disk.unmount()
         disk.mount()
         found = after_crash(disk.place / "log", acknowledged, files=Files())
