@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 from event_logs import truth_of
+from fakes import tiny_config, tiny_model
 from studied import SMALL, run_of, small_log
 
 from vigil.eval.behaviour import Pair
+from vigil.eval.l5.run import MAIN
+from vigil.eval.l5.score import BLIND, KINDS
 from vigil.eval.log import Log, keep_log, read_log
 from vigil.eval.study import scoring
 from vigil.eval.study.arms import TWIN, arms_of
@@ -261,8 +265,6 @@ def test_the_threshold_is_that_of_the_least_cost_among_those_that_answer(
 
 
 def test_each_design_is_driven_with_the_memory_of_its_scale(tmp_path: Path) -> None:
-    from fakes import tiny_model
-
     run = run_of(tmp_path, memory_frames=5, text_tokens=77)
     system = driven(run, tiny_model(), "beside", policy=Threshold(0.5))
     assert (system.memory_frames, system.text_tokens, system.name) == (5, 77, run.folder.name)
@@ -277,8 +279,6 @@ def test_policies_have_logs_of_their_own(tmp_path: Path, monkeypatch: pytest.Mon
         seen.append((name, system().policy, system().design))
         return []
 
-    from fakes import tiny_config, tiny_model
-
     from vigil.model.interleave import twin_of
 
     monkeypatch.setattr(scoring, "watched", watched)
@@ -292,3 +292,45 @@ def test_policies_have_logs_of_their_own(tmp_path: Path, monkeypatch: pytest.Mon
         ("free-greedy", "beside"), ("free-silent", "beside"), ("cost-beside", "beside"), ("free-greedy", "inserted")
     ]  # fmt: skip
     assert [policy for _, policy, _ in seen] == [Greedy(), SILENT, Greedy(), Greedy()]
+
+
+# ---- with a real model ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Measured:
+    """A run whose model is a tiny one of the tests."""
+    found = Measured(run_of(tmp_path, l5_trials=1, scenes=2, scene_s=3.0, offline_videos=2, panel_share=0.0))
+    found._model = tiny_model()
+    return found
+
+
+def test_trials_are_played_once_and_read_back_with_their_blind_controls(measured: Measured) -> None:
+    scores, blind = measured.l5("beside")
+    assert [tuple(outcome.kind for outcome in trial) for trial in scores.outcomes] == [KINDS]
+    assert len(blind) == len(BLIND)
+    kept = json.loads((measured.shelf.folder / "l5-beside.json").read_text())
+    assert set(kept) == {MAIN, *BLIND}
+    again, _ = Measured(measured.run).l5("beside")  # whose folder holds no model
+    assert again.outcomes == scores.outcomes
+
+
+def test_answers_after_the_video_are_judged_question_by_question(measured: Measured) -> None:
+    found = measured.offline()
+    asked = asked_offline(measured.run.scale)
+    assert [[kind for kind, _ in video] for video in found] == [
+        [record.turns[0].kind for record in records] for _, records in asked
+    ]
+    assert not any(right for video in found for _, right in video), "random weights say no sentence"
+    assert Measured(measured.run).offline() == found
+
+
+def test_a_clock_that_costs_time_has_logs_beside_those_of_the_free_one(measured: Measured) -> None:
+    free, costed = measured.free(), measured.costed("beside")
+    assert [log.head.clock for log, _ in free] == ["free", "free"]
+    assert [log.head.clock for log, _ in costed] == ["cost", "cost"]
+    assert [truth for _, truth in free] == [truth for _, truth in costed]
+    assert [log.end.t for log, _ in free] == [3.0, 3.0]
+    silent = measured.silent()
+    assert not any(log.speech for log, _ in silent)
+    assert len(measured.shelf.logs("free-greedy", lambda number: pytest.fail("made again"), 2)) == 2
