@@ -69,10 +69,10 @@ def test_d5_a_thousand_flipped_bits(tmp_path: Path) -> None:
 
 
 def test_d5_control_a_check_that_reads_upper_case_sums_misses_some_flips(tmp_path: Path) -> None:
-    path, _ = make_log(tmp_path / "log", events=5)
-    line = segment_path(path, 1).read_bytes().splitlines(keepends=True)[-1]
-    letters = [i for i in range(8) if chr(line[i]) in "abcdef"]
-    flipped = line[: letters[0]] + bytes([line[letters[0]] ^ 0x20]) + line[letters[0] + 1 :]
+    path, _ = make_log(tmp_path / "log")
+    lines = segment_path(path, 1).read_bytes().splitlines(keepends=True)
+    line, letter = next((line, i) for line in lines for i in range(8) if chr(line[i]) in "abcdef")
+    flipped = line[:letter] + bytes([line[letter] ^ 0x20]) + line[letter + 1 :]
     assert int(flipped[:8], 16) == int(line[:8], 16)
     assert decode(flipped) is None
 
