@@ -134,7 +134,7 @@ def kill_rounds(nursery: Nursery, folder: Path, rounds: int) -> dict[str, int]:
     figures = {"rounds": 0, "acknowledged": 0, "lost": 0, "gaps": 0}
     ready = None
     for number in range(rounds):
-        server = nursery.start(folder, script=[SILENCE, *[LONG] * 3], tokens_per_s=500)
+        server = nursery.start(folder, script=[SILENCE, *[LONG] * 60], tokens_per_s=500)
         client = server.client()
         ready = client.open("killed-01", sources=[]) if ready is None else client.resume(ready, after=0)
         client.until("resume.done")
