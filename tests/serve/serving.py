@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import io
 import json
@@ -10,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,8 @@ def kinds(rows: list[Row], *leave_out: str) -> list[str]:
 
 
 def resident_mib() -> float:
-    """Memory of this process, without what is garbage."""
+    """Memory of this process, without what is garbage, or freed and kept by the allocator for later."""
     gc.collect()
+    with suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
     return resident_bytes(os.getpid()) / 2**20

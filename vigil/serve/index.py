@@ -20,6 +20,8 @@ from vigil.serve.segments import segment_numbers, segment_path
 from vigil.serve.store_folder import session_folder, session_ids
 
 FILE = "index.sqlite"
+CACHE_KIB = 256
+"""SQLite's own 2 MiB make nothing faster here: 100 us a group either way."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS events (
     session TEXT NOT NULL, seq INTEGER NOT NULL, type TEXT NOT NULL, t_mono REAL NOT NULL, t_wall REAL NOT NULL,
@@ -58,7 +60,7 @@ class Index:
         except (OSError, sqlite3.OperationalError) as error:
             raise StorageError(f"the index {path} cannot be made: {error}.") from error
         try:
-            for pragma in ("journal_mode=DELETE", "synchronous=OFF", "secure_delete=ON"):
+            for pragma in ("journal_mode=DELETE", "synchronous=OFF", "secure_delete=ON", f"cache_size=-{CACHE_KIB}"):
                 db.execute(f"PRAGMA {pragma}")
             db.execute(_TABLE)
         except sqlite3.DatabaseError:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 from vigil.errors import StorageError
 from vigil.serve.auth import Grant, SessionKeys, same
@@ -58,7 +59,8 @@ class Hub:
         self.hurried = asyncio.Event()
         """Set where sessions that drain shall wait no longer."""
         self._seats = 0
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Each is there for as long as somebody has it or waits for it."""
         self._tasks: set[asyncio.Task[Any]] = set()
         runner.on_step = metrics.step.observe
         store.watch_commits(lambda seconds, num_events: metrics.log_commit.observe(seconds))
@@ -210,8 +212,6 @@ class Hub:
 
     def _lock(self, session_id: str) -> asyncio.Lock:
         """One socket at a time opens or resumes a session."""
-        for old in [name for name, lock in self._locks.items() if not lock.locked()]:
-            del self._locks[old]
         return self._locks.setdefault(session_id, asyncio.Lock())
 
     # ---- going out -------------------------------------------------------------------------------------------
