@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 BACKSPACE = "\x08\x7f"
@@ -60,9 +59,7 @@ class Keyboard:
             threading.Thread(target=self._read, name="vigil-keyboard", daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.restore()
 
     def restore(self) -> None:

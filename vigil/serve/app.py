@@ -65,6 +65,7 @@ def create_app(runner: Runner, store: Store, tokens: Tokens, keys: SessionKeys, 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """The model's thread and the server's clock run for as long as the app does."""
         runner.start()
         clock = asyncio.create_task(watchman.run())
         yield
@@ -156,6 +157,7 @@ def add_health(app: FastAPI, hub: Hub, watchman: Watchman) -> None:
 
     @app.get("/v1/capabilities")
     async def capabilities() -> dict[str, Any]:
+        """What a client may rely on before it opens a session."""
         return {
             "protocol": VERSION,
             "version": version("vigil-video"),

@@ -88,6 +88,7 @@ def entry_app(loads: Loads) -> ASGIApp:
     """Sends everybody who comes to the replica that has most room, and tells which there are."""
 
     async def place(request: Request) -> Response:
+        """Redirect to the emptiest replica, or say that all are full."""
         found = await loads()
         is_away = AWAY.match(request.url.path) is not None
         if is_away or not found or min(found.values()) >= FULL:

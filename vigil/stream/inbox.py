@@ -109,9 +109,7 @@ class BaseInbox:
             thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.stop()
         for thread in self._threads:
             thread.join(timeout=JOIN_S)
