@@ -156,7 +156,7 @@ def torchrun(argv: list[str]) -> None:
 def in_ci(argv: list[str]) -> None:
     """`.ci/run` runs it on every change, as it takes the README's test command."""
     text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert all(word in text for word in ("README.md", "ruff check .", "ruff format --check .", "mypy"))
+    assert all(word in text for word in ("README.md", "ruff check .", "ruff format --check .", "mypy", "vulture"))
 
 
 def of_the_system(argv: list[str]) -> None:
@@ -167,6 +167,6 @@ def of_the_system(argv: list[str]) -> None:
 
 RULES: dict[str, Callable[[list[str]], None]] = {
     "vigil": vigil, "pip": pip, "/opt/vigil/bin/pip": pip, "python": python, "python3": python, "torchrun": torchrun,
-    "pytest": in_ci, "ruff": in_ci, "mypy": in_ci,
+    "pytest": in_ci, "ruff": in_ci, "mypy": in_ci, "vulture": in_ci,
     **dict.fromkeys((".", "cp", "cat", "curl", "docker", "rsync", "systemctl"), of_the_system),
 }  # fmt: skip
