@@ -82,10 +82,13 @@ def test_a_revised_answer_is_struck_through_and_followed_by_the_new_one(browser:
 
 def test_silence_is_shown_as_calm_and_not_as_a_message(browser: Browser, quiet: Served) -> None:
     page = open_page(browser, quiet)
+    page.until("document.querySelector('#connection').dataset.state === 'open'")
     page.click("[data-source=camera]")
+    page.until("document.querySelector('[data-source=camera]').ariaPressed === 'true'")  # the demo has gone
     page.until("document.querySelector('#quiet').dataset.mood === 'quiet'")
     assert page.text("#mood").startswith("Watching, quiet for")
-    assert page.js("document.querySelectorAll('#feed li').length") == 0
+    page.until("Number(document.querySelector('#seen').textContent) > 1")
+    assert page.js("[...document.querySelectorAll('#feed li')].map((node) => node.outerHTML)") == []
 
 
 def test_escape_interrupts_an_answer(browser: Browser) -> None:
