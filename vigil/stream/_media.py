@@ -102,10 +102,9 @@ def _ignore_all_but(stream: VideoStream, container: InputContainer) -> None:
     """Have the reader step over the packets of other streams, however many: hours of silence are a few megabytes."""
     from av import stream as streams
 
-    if hasattr(streams, "Discard"):  # since PyAV 17.1
-        for other in container.streams:
-            if other.index != stream.index:
-                other.discard = streams.Discard.all
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = streams.Discard.all
 
 
 class Tolerant:
