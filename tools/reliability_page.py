@@ -69,7 +69,8 @@ FIGURES: tuple[tuple[str, str], ...] = (
     ("W3", "random doings of clients against a model of the promises: {steps} steps, {violations} violations"),
     ("W3-night", "the same at night: {steps} steps, {violations} violations"),
     ("W6", "sessions opened, used, and closed or abandoned: {sessions}; left over: {fds} files, {threads} threads, "
-           "{tasks} tasks, {objects} small objects and {heap_mib} MiB of other memory in use; resident {resident_mib} MiB more"),
+           "{tasks} tasks, {objects} small objects and {heap_mib} MiB of other memory in use; resident "
+           "{resident_mib} MiB more"),
     ("W7", "idle sockets: {sockets}, {kib_per_socket_both_ends} KiB each, both ends together"),
     ("W9", "reconnects over a network that cuts each connection: {reconnects}, {events} events, {lost} lost"),
     ("M1", "hostile files: {files}, of which {with_frames} gave frames and the others one typed error; child at most "

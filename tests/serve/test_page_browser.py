@@ -12,6 +12,7 @@ import pytest
 from tests.fakes import ScriptedModel
 from tests.serve.browser import CHROMIUM, Browser, Page, ask, log_of, open_page
 from tests.serve.serving import ADMIN, Served, serving
+from tests.serve.test_hostile import wait_for
 from vigil.model.tokens import SILENCE
 
 pytestmark = [
@@ -111,7 +112,9 @@ def test_after_lost_connections_nothing_is_missing_and_nothing_is_shown_twice(br
             if number == 1:
                 ask(page, "Again?")
             page.until("document.querySelector('#connection').dataset.state === 'open'")
-        page.until("document.querySelectorAll('#feed .question').length === 2 && " + CALM)
+        page.until("document.querySelectorAll('#feed .question').length === 2")
+        wait_for(lambda: [row["type"] for row in log_of(served)].count("answer.done") == 2, 60)
+        page.until(CALM)
         rows = log_of(served)
     done = [row["text"].strip() for row in rows if row["type"] == "answer.done"]
     asked = [row["text"] for row in rows if row["type"] == "input.text.accepted"]
