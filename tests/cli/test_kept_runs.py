@@ -14,11 +14,11 @@ import pytest
 from scripted import Script, traffic_light
 
 from vigil.cli import logged
-from vigil.cli.logged import TOTALS_S, Recorder
+from vigil.cli.logged import TOTALS_S, Recorder, newer_questions
+from vigil.cli.options import Options
 from vigil.cli.parser import Question
-from vigil.cli.recorded import OutFile, Rest, Start, newer_questions, recorded
+from vigil.cli.recorded import OutFile, Rest, Start, recorded
 from vigil.cli.subtitles import write_whole
-from vigil.cli.watch import Options
 from vigil.config import StreamConfig
 from vigil.errors import ConfigError, OutputError
 from vigil.serve.durable import SessionLog, Store, StoreConfig

@@ -15,8 +15,9 @@ from scripted import FakeSession, Script, fakes, traffic_light
 
 import vigil
 from vigil.cli import main
+from vigil.cli.logged import newer_questions
 from vigil.cli.parser import Question
-from vigil.cli.recorded import OutFile, Rest, Start, newer_questions
+from vigil.cli.recorded import OutFile, Rest, Start
 from vigil.serve.segments import read_events
 from vigil.stream.source import open_source
 from vigil.types import Event, event_to_json

@@ -19,6 +19,7 @@ from scripted import fakes, traffic_light
 import vigil
 from vigil.cli import main, serve, watch
 from vigil.cli.log import Told, tell
+from vigil.cli.options import Options, patience_of
 from vigil.cli.parser import Question
 from vigil.config import StreamConfig
 from vigil.serve.build import Options as ServeOptions
@@ -36,7 +37,7 @@ def fail_with(error: BaseException) -> Any:
 # ---- flags of watch -------------------------------------------------------------------------------------------------
 
 
-def parsed(*words: str) -> watch.Options:
+def parsed(*words: str) -> Options:
     return watch.options(watch.parser().parse_args(list(words)))
 
 
@@ -66,7 +67,7 @@ def test_a_flag_of_watch_changes_its_own_option_alone(words: list[str], field: s
     given, default = parsed(*words), parsed()
     assert getattr(given, field) == value
     changed = {
-        name for name in watch.Options.__dataclass_fields__ if getattr(given, name) != getattr(default, name)
+        name for name in Options.__dataclass_fields__ if getattr(given, name) != getattr(default, name)
     }  # fmt: skip
     companions = {"source"} if field in ("others", "live") else {"log"} if field == "resume" else set()
     assert changed <= {field} | companions
@@ -92,9 +93,9 @@ def test_a_flag_about_memory_or_pace_is_one_of_the_stream(words: list[str], fiel
 def test_a_live_source_is_waited_for_as_long_as_is_said_and_may_stand_still() -> None:
     from vigil.stream.live import LiveConfig
 
-    assert watch.patience_of(parsed()) == LiveConfig()
+    assert patience_of(parsed()) == LiveConfig()
     assert watch.PATIENCE_S == LiveConfig().patience_s
-    patient = watch.patience_of(parsed("--patience", "9", "--still-ok"))
+    patient = patience_of(parsed("--patience", "9", "--still-ok"))
     assert (patient.patience_s, patient.still_s) == (9.0, None)
 
 

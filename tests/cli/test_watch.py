@@ -13,7 +13,8 @@ from scripted import FakeSession, Script, fakes, traffic_light
 
 import vigil
 from vigil import assets
-from vigil.cli import main, watch
+from vigil.cli import main
+from vigil.cli.options import Options, shows_live
 from vigil.config import StreamConfig
 from vigil.errors import SourceLost
 from vigil.types import Event, event_to_json
@@ -194,7 +195,7 @@ def test_the_live_view_is_only_for_a_terminal_that_can_show_it(
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     monkeypatch.setenv("TERM", term)
-    assert watch.shows_live(watch.Options(json=as_json)) is expected
+    assert shows_live(Options(json=as_json)) is expected
 
 
 def test_questions_at_one_moment_are_warned_about(play: Any, picture: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vigil.cli.parser import Question
-from vigil.cli.recorded import Start, newer_questions
+from vigil.cli.recorded import Start
 from vigil.errors import ConfigError
 from vigil.serve.answers import Answers, Turn
 from vigil.serve.durable import Recovered, SessionLog, Store
@@ -17,7 +17,7 @@ from vigil.stream.address import address_of
 from vigil.types import Asked, Back, Ended, Event, FramesDropped, Lost
 
 if TYPE_CHECKING:
-    from vigil.cli.watch import Options
+    from vigil.cli.options import Options
     from vigil.stream.source import Source
 
 TOTALS_S = 10.0
@@ -191,3 +191,19 @@ class Recorder:
 
 def _age_ms(ts: float, now_s: float) -> float:
     return round(1000 * (now_s - ts), 3)
+
+
+def newer_questions(given: tuple[Question, ...], *, after_s: float, asked: list[dict[str, Any]]) -> list[Question]:
+    """The questions of a resumed run, in its own time: what is new, and else the one that was open.
+
+    A question of the first command line that has been asked is not asked twice.
+    """
+    texts = {row["text"] for row in asked}
+    new = [
+        replace(question, at_s=max(0.0, question.at_s - after_s))
+        for question in given
+        if question.at_s > after_s or question.text not in texts
+    ]
+    if asked and not any(question.at_s == 0 for question in new):
+        new.insert(0, Question(asked[-1]["text"], standing=bool(asked[-1].get("standing"))))
+    return new

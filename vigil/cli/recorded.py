@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from vigil.cli.lines import note
-from vigil.cli.parser import Question
 from vigil.cli.subtitles import write_whole
 from vigil.errors import ConfigError, OutputError
 from vigil.stream.source import Source, printable
@@ -20,7 +19,7 @@ from vigil.types import Ended, Event, Frame, event_to_json
 
 if TYPE_CHECKING:
     from vigil.cli.logged import Recorder
-    from vigil.cli.watch import Options
+    from vigil.cli.options import Options
     from vigil.serve.durable import Recovered, Store
 
 BALLAST_BYTES = 1 << 20
@@ -212,19 +211,3 @@ class OutFile:
     def _failed(self, error: OSError) -> OutputError:
         path = printable(str(self._path))
         return OutputError(f"{path} cannot be written: {error.strerror}. Choose another --out.")
-
-
-def newer_questions(given: tuple[Question, ...], *, after_s: float, asked: list[dict[str, Any]]) -> list[Question]:
-    """The questions of a resumed run, in its own time: what is new, and else the one that was open.
-
-    A question of the first command line that has been asked is not asked twice.
-    """
-    texts = {row["text"] for row in asked}
-    new = [
-        replace(question, at_s=max(0.0, question.at_s - after_s))
-        for question in given
-        if question.at_s > after_s or question.text not in texts
-    ]
-    if asked and not any(question.at_s == 0 for question in new):
-        new.insert(0, Question(asked[-1]["text"], standing=bool(asked[-1].get("standing"))))
-    return new

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol, Self
 
 from vigil.cli.interrupt import ctrl_c
-from vigil.cli.watch import Options, patience_of, policy_of, shows_live
+from vigil.cli.options import Options, patience_of, policy_of, shows_live
 from vigil.errors import ConfigError
 
 if TYPE_CHECKING:

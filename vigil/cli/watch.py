@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from vigil.cli import EXIT_CODES
 from vigil.cli.interrupt import ctrl_c
+from vigil.cli.options import PATIENCE_S, Options, patience_of, policy_of, shows_live
 from vigil.cli.parser import AddQuestion, Parser, Question, count, positive, probability, speed
 from vigil.config import Retention, Storage, StreamConfig
 from vigil.errors import ConfigError
@@ -21,14 +20,9 @@ if TYPE_CHECKING:
     from vigil.cli.lines import Printer
     from vigil.cli.recorded import Kept
     from vigil.cli.story import Pace
-    from vigil.stream.live import LiveConfig
-    from vigil.stream.policy import Policy
     from vigil.stream.session import Session
     from vigil.stream.source import Source
     from vigil.types import Event
-
-PATIENCE_S = 300.0
-"""As in `LiveConfig`, which is not imported for a help text."""
 
 HELP = f"""\
 usage: vigil watch [SOURCE]... [--ask TEXT]... [--watch-for TEXT]... [OPTIONS]
@@ -69,34 +63,6 @@ examples:
 
 {EXIT_CODES}
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """What a run needs to know; the fields follow the flags."""
-
-    source: str | None = None
-    """None: the bundled clip, with its own questions where none are given."""
-    others: tuple[str, ...] = ()
-    """Further sources, watched at the same time."""
-    questions: tuple[Question, ...] = ()
-    stream: StreamConfig = field(default_factory=StreamConfig)
-    model: str = "nano"
-    speed: float | Literal["max"] = 1.0
-    live: bool = False
-    patience_s: float = PATIENCE_S
-    """How long a live source may be away (s)."""
-    still_ok: bool = False
-    """A picture that does not change is no fault."""
-    threshold: float | None = None
-    json: bool = False
-    srt: Path | None = None
-    vtt: Path | None = None
-    video: Path | None = None
-    out: Path | None = None
-    log: Path | None = None
-    resume: str | None = None
-    """Id of a session in `log`."""
 
 
 def parser() -> Parser:
@@ -272,23 +238,6 @@ def start(options: Options, source: Source, trace: Callable[..., None]) -> tuple
     return session, session.watch(source, speed=options.speed, live=options.live)
 
 
-def patience_of(options: Options) -> LiveConfig:
-    """How patient a live source is."""
-    from vigil.stream.live import LiveConfig
-
-    config = LiveConfig(patience_s=options.patience_s)
-    return replace(config, still_s=None) if options.still_ok else config
-
-
-def policy_of(options: Options) -> Policy | None:
-    """When to speak; None: whenever that is likelier than silence."""
-    if options.threshold is None:
-        return None
-    from vigil.stream.policy import Threshold
-
-    return Threshold(options.threshold)
-
-
 def with_demo(options: Options) -> Options:
     """Fill in the bundled clip, and its questions unless there are others."""
     if options.source is not None:
@@ -297,11 +246,6 @@ def with_demo(options: Options) -> Options:
 
     questions = tuple(Question(q.text, at_s=q.at_s, standing=q.standing) for q in demo_questions())
     return replace(options, source=str(demo_clip()), questions=options.questions or questions)
-
-
-def shows_live(options: Options) -> bool:
-    """The live view is for a terminal that can move its cursor, and for people."""
-    return not options.json and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def printer_for(options: Options, source: Source) -> Printer:
