@@ -28,10 +28,11 @@ from typing import Any
 import torch
 
 from vigil.cli.bench import NAMES, device_named, measured
-from vigil.eval.speed.bench import Bench, one_thread
+from vigil.eval.speed.bench import Bench
 from vigil.eval.speed.contestants import Ours, ours
 from vigil.eval.speed.machine import facts, rates_of
 from vigil.eval.speed.offline import TOKEN, noise
+from vigil.eval.speed.run import one_thread
 from vigil.eval.speed.scales import SCALES, SpeedScale
 from vigil.model.quant import quantise
 from vigil.model.vision import TileViT, fit_size

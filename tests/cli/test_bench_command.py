@@ -9,7 +9,7 @@ import pytest
 
 from vigil.cli import bench, main
 from vigil.eval.speed import machine, scales
-from vigil.eval.speed.parts import PARTS
+from vigil.eval.speed.run import PARTS
 from vigil.eval.speed.scales import TINY
 
 

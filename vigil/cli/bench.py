@@ -118,8 +118,8 @@ def measured(scale: SpeedScale, device: torch.device, parts: Sequence[str]) -> R
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from vigil.eval.speed.bench import measure
     from vigil.eval.speed.figures import Results
+    from vigil.eval.speed.run import measure
 
     columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     console, results = Console(stderr=True), Results({})

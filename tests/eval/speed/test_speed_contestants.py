@@ -12,14 +12,14 @@ import torch
 from very_small import QWEN, SMALL, small_config
 
 from vigil.errors import MediaError, SourceError
-from vigil.eval.speed import bench as running
 from vigil.eval.speed import qwen, video
-from vigil.eval.speed.bench import Bench, measure, one_thread
+from vigil.eval.speed import run as running
+from vigil.eval.speed.bench import Bench
 from vigil.eval.speed.contestants import QUESTION, Ours, build, ours, twin
 from vigil.eval.speed.figures import Figure, Part, Results
 from vigil.eval.speed.machine import Rates
 from vigil.eval.speed.offline import noise
-from vigil.eval.speed.parts import PARTS
+from vigil.eval.speed.run import PARTS, measure, one_thread
 from vigil.model.interleave import twin_of
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from vigil.eval.speed import machine
 from vigil.eval.speed.card import TITLES
 from vigil.eval.speed.figures import DEFINITIONS, REQUIRED, Bound, Figure, Part, Results
 from vigil.eval.speed.machine import Clock, Rates, facts, quantile, rates_of
-from vigil.eval.speed.parts import PARTS
+from vigil.eval.speed.run import PARTS
 
 CPU = torch.device("cpu")
 

@@ -14,13 +14,13 @@ from rich.console import Console
 from very_small import SMALL
 
 from vigil.eval.speed import offline, qwen
-from vigil.eval.speed.bench import Bench, measure
+from vigil.eval.speed.bench import Bench
 from vigil.eval.speed.card import number, show
 from vigil.eval.speed.contestants import Ours
 from vigil.eval.speed.figures import DEFINITIONS, REQUIRED, Results
 from vigil.eval.speed.machine import Rates
-from vigil.eval.speed.parts import PARTS
 from vigil.eval.speed.plots import draw
+from vigil.eval.speed.run import PARTS, measure
 
 CPU = torch.device("cpu")
 
