@@ -282,7 +282,7 @@ def test_pictures_and_the_object_are_written_where_they_are_wanted(
 def test_an_interrupt_before_anything_was_measured_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("vigil.eval.speed.bench.measure", lambda *given: fail_with(KeyboardInterrupt())(None))
+    monkeypatch.setattr("vigil.eval.speed.run.measure", lambda *given: fail_with(KeyboardInterrupt())(None))
     assert main(["bench", "--parts", "memory", "--json", "--save", str(tmp_path / "x.json")]) == 130
     assert capsys.readouterr().out == ""
     assert list(tmp_path.iterdir()) == []
