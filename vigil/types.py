@@ -62,7 +62,7 @@ class Asked(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Say(Event):
-    """The next piece of an answer's text (whole characters only)."""
+    """The next piece of an answer's text: whole characters only, so the first may be empty, which begins an answer."""
 
     answer: int
     rev: int

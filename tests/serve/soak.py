@@ -7,15 +7,16 @@ given, and at the end that is compared with the server's own log, and the frames
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import combinations, cycle
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +182,10 @@ def camera_freezes(soak: Soak, seconds: float) -> None:
 
 def decoders_die(soak: Soak, seconds: float) -> None:
     """M4: all children of the server are killed, that of the camera among them."""
-    for tasks in Path(f"/proc/{soak.server.pid}/task").iterdir():
-        for child in (tasks / "children").read_text().split():
-            os.kill(int(child), signal.SIGKILL)
+    for task in Path(f"/proc/{soak.server.pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread, or a child, that has ended just now
+            for child in (task / "children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
 
 
 def a_stranger_rages(soak: Soak, seconds: float) -> None:
@@ -229,10 +231,10 @@ def soaking(
                 thread.join(300)
 
 
-def harm(soak: Soak, seconds: float, *, every_s: float, lasts_s: float) -> None:
-    """One fault after the other for so long."""
+def harm(soak: Soak, faults: Iterable[Fault], *, every_s: float, lasts_s: float, seconds: float = math.inf) -> None:
+    """One fault after the other, for so long at most."""
     end_s = time.monotonic() + seconds
-    for fault in cycle(FAULTS):
+    for fault in faults:
         soak.read_for(min(every_s, end_s - time.monotonic()))
         if time.monotonic() >= end_s:
             return

@@ -6,11 +6,12 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect
@@ -29,6 +30,8 @@ DOINGS = st.lists(
     min_size=50,
     max_size=50,
 )
+BESIDE = 8
+LARGE = [HealthCheck.data_too_large, HealthCheck.too_slow, HealthCheck.large_base_example]
 END_OF = {"answer.started": "begun", "answer.revised": "begun", "answer.done": "done"}
 
 
@@ -120,38 +123,42 @@ class Model:
         assert by == list(range(1, len(self.sent) + 2)), "E4: each command once, in order"
 
 
-def walk(served: Served, count: int) -> None:
-    """Any doings of `count` clients, 50 each."""
+def walk(served: Served, rounds: int) -> None:
+    """Any doings of `BESIDE` clients beside each other, 50 each, in so many rounds."""
     names = iter(range(10**6))
 
-    @seed(SEED)
-    @settings(max_examples=count, deadline=None, database=None, phases=[Phase.generate])
-    @given(DOINGS)
     def one(doings: list[tuple[str, int]]) -> None:
-        model = Model(served, f"walk-{count}-{next(names):06d}")
+        model = Model(served, f"walk-{rounds}-{next(names):06d}")
         for what, number in doings:
             model.do(what, number)
         model.finish()
 
-    one()
+    @seed(SEED)
+    @settings(max_examples=rounds, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=LARGE)
+    @given(st.lists(DOINGS, min_size=BESIDE, max_size=BESIDE))
+    def all_at_once(doings: list[list[tuple[str, int]]]) -> None:
+        with ThreadPoolExecutor(BESIDE) as clients:
+            list(clients.map(one, doings))
+
+    all_at_once()
 
 
-def test_w3_two_hundred_doings_keep_every_promise(talking: Served) -> None:
-    walk(talking, 4)
+def test_w3_four_hundred_doings_keep_every_promise(talking: Served) -> None:
+    walk(talking, 1)
 
 
 @pytest.mark.tier_p
 @pytest.mark.timeout(900)
 def test_w3_two_thousand_doings_keep_every_promise(talking: Served) -> None:
-    walk(talking, 40)
+    walk(talking, 5)
     keep("W3", steps=2000, violations=0)
 
 
 @pytest.mark.tier_n
-@pytest.mark.timeout(3600)
-def test_w3_ten_thousand_doings_keep_every_promise(talking: Served) -> None:
-    walk(talking, 200)
-    keep("W3-night", steps=10_000, violations=0)
+@pytest.mark.timeout(7200)
+def test_w3_two_hundred_thousand_doings_keep_every_promise(talking: Served) -> None:
+    walk(talking, 500)
+    keep("W3-night", steps=200_000, violations=0)
 
 
 def test_w3_control_a_resume_that_repeats_an_event_is_found_out(

@@ -149,6 +149,19 @@ def test_an_interruption_comes_in_its_order() -> None:  # W12
         assert (cut["status"], cut["finish"]) == ("interrupted", "cancel")
 
 
+def test_an_answer_cut_within_its_first_character_has_a_beginning_too() -> None:  # E6
+    model = ScriptedModel(SILENCE, "é", SILENCE, "Two.")
+    with serving(model, tokens_per_s=1) as served:
+        client = served.session()
+        client.ask("First?")
+        client.until("answer.started", answer_id=1)
+        client.ask("Second?")
+        client.until("turn.started", turn=2)
+        client.ask("Third?")
+        client.until("turn.started", turn=3)
+        assert answers(client)[:3] == ["1.1 started", "1.1 ", "1.1 interrupted"]
+
+
 def test_an_answer_streams_with_evidence_and_one_end() -> None:  # E5, E6
     with serving(ScriptedModel(SILENCE, SILENCE, "Hi.")) as served:
         client = served.session()

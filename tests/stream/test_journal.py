@@ -104,10 +104,21 @@ def test_a_cut_without_a_question_names_none() -> None:
     assert spell(journal.cut(at(2.0), "half", next_turn=None)) == ["done 1.1 interrupted", "interrupted 1 by None"]
 
 
-def test_the_whole_text_is_told_without_spaces_around_it_and_nothing_is_said_of_no_text() -> None:
+def test_an_answer_begins_with_its_first_token_even_where_that_makes_no_whole_character() -> None:
+    journal = Journal()
+    assert journal.starts(at(0.0)) == []
+    assert spell(journal.says(at(0.0), "")) == ["say 1.1 "]
+    assert journal.says(at(0.1), "") == []
+    ask(journal)
+    journal.starts(at(1.0))
+    assert [spell(journal.says(at(1.0), text)) for text in ("", "", "é")] == [["say 2.1 "], [], ["say 2.1 é"]]
+    journal.ends(at(1.0), "é", status="superseded", finish="cancel")
+    assert spell([*journal.starts(at(1.0)), *journal.says(at(1.0), "")]) == ["revise 2.2 supersedes 1"]
+
+
+def test_the_whole_text_is_told_without_spaces_around_it() -> None:
     journal = Journal()
     journal.starts(at(0.0))
-    assert journal.says(at(0.0), "") == []
     assert journal.says(at(0.0), " a")[0].text == " a"  # type: ignore[attr-defined]
     (done,) = journal.ends(at(0.0), " a b ", status="final", finish="end")
     assert (done.text, done.finish) == ("a b", "end")  # type: ignore[attr-defined]

@@ -92,6 +92,8 @@ class Journal:
         self._answer = 0
         self._rev = 0
         self._open = False
+        self._told = False
+        """Some event has said that what is open has begun."""
         self._abandoned = False
         self._answered_turn = False
         self._quiet: _Quiet | None = None
@@ -137,18 +139,20 @@ class Journal:
     def starts(self, now: Moment) -> list[Event]:
         """An answer, or a new revision of the one before, begins."""
         events = self._flush(now)
-        self._open = True
+        self._open, self._told = True, False
         if self._answered_turn and (self._abandoned or not self.standing):
             self._rev += 1
             events.append(self._make(Revise, now, answer=self._answer, rev=self._rev, supersedes=self._rev - 1))
+            self._told = True
         else:
             self._answer, self._rev = self._answer + 1, 1
         self._answered_turn, self._abandoned = True, False
         return events
 
     def says(self, now: Moment, text: str) -> list[Event]:
-        """The next piece of text; no event while a character is not whole."""
-        return [self._make(Say, now, answer=self._answer, rev=self._rev, text=text)] if text else []
+        """The next piece of text; no event while a character is not whole, but for the one that begins an answer."""
+        is_news, self._told = bool(text) or not self._told, True
+        return [self._make(Say, now, answer=self._answer, rev=self._rev, text=text)] if is_news else []
 
     def ends(self, now: Moment, text: str, *, status: Status, finish: Finish) -> list[Event]:
         """The answer being spoken is closed; "superseded" means that a revision follows at once."""
