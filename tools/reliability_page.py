@@ -69,7 +69,7 @@ FIGURES: tuple[tuple[str, str], ...] = (
     ("W3", "random doings of clients against a model of the promises: {steps} steps, {violations} violations"),
     ("W3-night", "the same at night: {steps} steps, {violations} violations"),
     ("W6", "sessions opened, used, and closed or abandoned: {sessions}; left over: {fds} files, {threads} threads, "
-           "{tasks} tasks, {objects} small objects and {heap_mib} MiB of other memory in use; resident "
+           "{tasks} tasks, {objects:.0f} small objects and {heap_mib} MiB of other memory in use; resident "
            "{resident_mib} MiB more"),
     ("W7", "idle sockets: {sockets}, {kib_per_socket_both_ends} KiB each, both ends together"),
     ("W9", "reconnects over a network that cuts each connection: {reconnects}, {events} events, {lost} lost"),
@@ -129,7 +129,7 @@ PROMISED_NOT = """\
   does not.
 * Order between sessions; frames are at most once; exact session time over a restart; that what the model says is true.
 * That instructions shown to the camera have no effect on what is said. They have none on control.
-* Tier N holds 10,000 steps of W3, not 200,000, and W10 300 rounds, not 1,000. Seeds are fixed.
+* W10 has 300 rounds, not 1,000. Seeds are fixed.
 * Recordings: this server keeps no pictures (`record: true` is refused).
 """
 

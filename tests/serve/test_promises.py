@@ -24,7 +24,7 @@ from vigil.serve.durable import SessionLog
 from vigil.serve.views import View
 
 SEED = 20261123
-TALK = [SILENCE, *[part for _ in range(400) for part in ("One word.", SILENCE, SILENCE, "Two", ELLIPSIS, "Three")]]
+TALK = [SILENCE, *[part for _ in range(4000) for part in ("One word.", SILENCE, SILENCE, "Two", ELLIPSIS, "Three")]]
 DOINGS = st.lists(
     st.tuples(st.sampled_from(["ask", "ask", "cancel", "update", "again", "ahead", "drop"]), st.integers(0, 10**6)),
     min_size=50,

@@ -11,6 +11,7 @@ import pytest
 from tests.fakes import Odds, ScriptedModel
 from tests.serve.serving import PATIENT, Client, Served, jpeg, kinds, serving
 from vigil.model.tokens import ELLIPSIS, SILENCE
+from vigil.serve.runner import Seat
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +209,24 @@ def test_cancel_stops_the_answer_and_its_effect_carries_the_command() -> None:  
         assert rows[rows.index(cut) - 1]["status"] == "interrupted"
         client.command("answer.cancel")
         assert client.error() == "not_found"
+
+
+@pytest.mark.parametrize("end", [SILENCE, ELLIPSIS])
+def test_cancel_of_an_answer_that_has_just_ended_has_its_effect_too(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model ends it, or gives it up and then has nothing to say, before it reads that it is to stop."""
+    interrupts: list[Seat] = []
+    interrupt = Seat.interrupt
+    monkeypatch.setattr(Seat, "interrupt", lambda seat: interrupts.append(seat))
+    with serving(ScriptedModel(SILENCE, "An answer.", end, SILENCE), tokens_per_s=20) as served:
+        client = served.session()
+        client.ask()
+        client.until("answer.delta")
+        cancel = client.command("answer.cancel")
+        done = client.until("answer.done")
+        interrupt(interrupts[0])
+        client.done(cancel)
+        assert done["status"] == {SILENCE: "final", ELLIPSIS: "superseded"}[end]
+        assert client.done(client.ask("Again?"))["cmd"] == cancel + 1
 
 
 def test_commands_behind_a_cancel_keep_their_order() -> None:  # E4

@@ -13,7 +13,6 @@ from vigil.serve.events import event
 from vigil.serve.protocol import FrameRef
 from vigil.serve.runner import Report
 from vigil.serve.voice import Ask
-from vigil.types import Done
 
 if TYPE_CHECKING:
     from vigil.serve.live import By, Live
@@ -148,6 +147,8 @@ class Dialogue:
     def report(self, report: Report) -> None:
         """Log what a seat reports."""
         self.answers.drew(report.text_out)
+        if report.was_calm and self.on_interrupted:
+            self.on_interrupted.popleft()(self.answers.turn.number)  # the answer has ended by itself
         if report.event is None:
             return
         turn = self.answers.turn
@@ -158,8 +159,6 @@ class Dialogue:
                 self.on_interrupted.popleft()(row["turn"])
             else:
                 self._log(row)
-        if self.on_interrupted and isinstance(report.event, Done) and report.event.status == "final":
-            self.on_interrupted.popleft()(self.answers.turn.number)  # the answer has ended by itself
         if not was_answered and turn.is_answered and turn.number:
             self._live.hub.metrics.ttft.observe(max(0.0, self._live.log.now() - turn.accepted_s))
         self.advance()

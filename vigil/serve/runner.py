@@ -51,6 +51,8 @@ class Report:
     perceived: list[int] = field(default_factory=list)
     """Indices of frames that became readable."""
     decisions: list[Decision] = field(default_factory=list)
+    was_calm: bool = False
+    """An interruption was read, and nothing was being said."""
     text_in: int = 0
     """Tokens: fed as messages, said, and silences."""
     text_out: int = 0
@@ -148,6 +150,9 @@ class Seat:
             self._count(fields["ids"])
         elif kind == "ready":
             self._report.perceived.append(fields["i"])
+            self._send()
+        elif kind == "calm":
+            self._report.was_calm = True
             self._send()
         elif kind == "decide" and fields["p"] is not None:
             self._worked(now)

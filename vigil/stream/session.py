@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from vigil.stream.source import SourceSpec
 
 Trace = Callable[..., None]
-"""Called as trace(kind, **fields) for what is not an event: "frame", "ready", "evict", "decide", "fed", "ran"."""
+"""Called as trace(kind, **fields) for what is not an event: "frame", "drop", "ready", "evict", "decide", "fed", "ran",
+and "calm": an interruption was read, and nothing was being said."""
 
 
 class Session:
@@ -213,6 +214,7 @@ class Session:
     def stop_speaking(self, now: Moment) -> list[Event]:
         """The user interrupts without a question; nothing happens where nothing is being said."""
         if self._transcript.slot is not Slot.SPEAKING:
+            self._trace("calm")
             return []
         self._add(self._transcript.silence())
         self.due_s = None
