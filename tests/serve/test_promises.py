@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -31,6 +32,7 @@ DOINGS = st.lists(
     max_size=50,
 )
 BESIDE = 8
+REPLY_S = 60.0
 LARGE = [HealthCheck.data_too_large, HealthCheck.too_slow, HealthCheck.large_base_example]
 END_OF = {"answer.started": "begun", "answer.revised": "begun", "answer.done": "done"}
 
@@ -78,7 +80,9 @@ class Model:
 
     def _reply(self, message: dict[str, Any]) -> dict[str, Any]:
         self.client.send(**message)
+        deadline = time.monotonic() + REPLY_S
         while True:
+            assert time.monotonic() < deadline, f"no reply within {REPLY_S} s to {message}"
             row = self.client.next(30)
             if row["type"] in ("command.done", "error") and row.get("cmd") == message["cmd"]:
                 return row
