@@ -263,7 +263,8 @@ class VigilForImageTextToText(PreTrainedModel, GenerationMixin):
     ) -> dict[str, Any]:
         """What `forward` is called with in one step of `generate`: the tokens that are not in the cache yet.
 
-        `kwargs` is what the library keeps count of and this model works out itself.
+        `kwargs` is what the library keeps count of and this model works out itself. Shapes: `input_ids` and
+        `attention_mask` [B, S], `pixel_values` as in `forward`, used in the first step alone.
         """
         num_cached = past_key_values.get_seq_length() if past_key_values is not None else 0
         rows, total = input_ids.shape
