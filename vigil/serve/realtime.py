@@ -275,7 +275,7 @@ class Realtime:
         """Spell one message of ours in the reference's way; most have no counterpart there."""
         row = json.loads(text)
         kind = row["type"]
-        if kind == "answer.delta":
+        if kind == "answer.delta" and row["text"]:
             await self._say("output", text=row["text"])
         elif kind == "answer.done" and self._markers:
             await self._say("output", text=ELLIPSIS if row["status"] == "superseded" else SILENCE)
