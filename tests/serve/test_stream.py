@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import Tensor
 
 from tests.fakes import Odds, ScriptedModel
 from tests.serve.serving import PATIENT, Client, Served, jpeg, kinds, serving
@@ -227,6 +229,29 @@ def test_cancel_of_an_answer_that_has_just_ended_has_its_effect_too(end: str, mo
         client.done(cancel)
         assert done["status"] == {SILENCE: "final", ELLIPSIS: "superseded"}[end]
         assert client.done(client.ask("Again?"))["cmd"] == cancel + 1
+
+
+def test_a_session_that_fails_says_so_here_and_there_and_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    model = ScriptedModel(SILENCE, SILENCE, "Half an answer", SILENCE)
+    decode = model.decode
+
+    def fails_once(*args: Any, **named: Any) -> Tensor:
+        if model.used == 6:
+            model.used += 1
+            raise RuntimeError("planted")
+        return decode(*args, **named)
+
+    with serving(model) as served:
+        other, client = served.session("open-good"), served.session("open-bad1")
+        model.decode = fails_once  # type: ignore[method-assign]
+        client.ask()
+        closed = client.until("session.closed")
+        assert closed["reason"] == "error"
+        assert [line.split()[1] for line in answers(client)][-1] == "interrupted"
+        assert other.done(other.ask("And you?"))["cmd"] == 1
+        other.until("turn.started", turn=1)
+    (record,) = [record for record in caplog.records if record.name == "vigil.serve" and record.exc_info]
+    assert (client.ready["session_id"] in record.getMessage(), str(record.exc_info[1])) == (True, "planted")
 
 
 def test_commands_behind_a_cancel_keep_their_order() -> None:  # E4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from vigil.types import Ended, Frame
 if TYPE_CHECKING:
     from vigil.serve.sessions import Hub
 
+log = logging.getLogger("vigil.serve")
 By = tuple[str, int]
 """Client id and command number."""
 TOTALS_S, USAGE_S = 10.0, 60.0
@@ -185,6 +187,7 @@ class Live:
                 fields = {"speak": decision.speak, "p_silence": round(decision.p_silence, 4)}
                 self.mention(transient("decision", ts=round(decision.time_s, 3), **fields))
         if isinstance(report.event, Ended) and not self.closing:
+            log.error("session %s has failed", self.id, exc_info=self.seat.error)
             metrics.worker_restarts.labels(cause="error").inc()
             self.dialogue.fault()
             is_own = self.hub.runner.engine.error is None  # else all sessions end, and the next process takes them up

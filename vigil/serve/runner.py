@@ -127,6 +127,11 @@ class Seat:
         """Wait for the last report; False if it has not come."""
         return self._is_over.wait(timeout_s)
 
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the session, where that was an error; known with the last report."""
+        return self._handle.error
+
     # ---- the engine's threads --------------------------------------------------------------------------------
 
     def _heard(self, event: Event) -> None:

@@ -192,7 +192,7 @@ class Handle:
         """End the session for an error; it still says how its open answer ended, and gives its totals."""
         if self.is_over:
             return
-        now = self._inbox.now()
+        now, self.error = self._inbox.now(), error
         self._tell(self.session.events_after(self._told))
         for dropped in self._inbox.settle():
             self._tell(self.session.lose(dropped, now))
