@@ -87,10 +87,16 @@ class Model:
             if row["type"] in ("command.done", "error") and row.get("cmd") == message["cmd"]:
                 return row
 
-    def drop(self, number: int) -> None:
-        """Hang up, come back, and ask for what came after some event."""
+    def _hang_up(self) -> None:
+        """Take what has come; the server's list of sockets need not keep it for the rest of the night."""
         self.take()
         self.client.close()
+        self.client.rows.clear()
+        self.client.texts.clear()
+
+    def drop(self, number: int) -> None:
+        """Hang up, come back, and ask for what came after some event."""
+        self._hang_up()
         self.client = self.served.client()
         after = number % (len(self.told) + 1)
         self.client.resume(self.ready, after=after)
@@ -111,8 +117,7 @@ class Model:
         """Close the session and look at its whole log."""
         reply = self._reply({"type": "session.close", "mode": "now", "cmd": len(self.sent) + 1})
         assert reply["type"] == "command.done"
-        self.take()
-        self.client.close()
+        self._hang_up()
         known = self.served.gate.hub.store.get(self.ready["session_id"])
         assert isinstance(known, SessionLog)
         entries = [item for item in known.replay(after=0) if hasattr(item, "json")]
