@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,30 @@ def test_a_closed_session_stays_closed_and_can_be_read(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match=r"there is no session b\. `vigil log list`"):
             store.resume("b")
         assert store.get("b") is None
+
+
+def test_who_writes_to_a_session_at_rest_is_refused_and_harms_no_other(tmp_path: Path) -> None:
+    with open_store(tmp_path / "log") as store:
+        other = store.create(CREATED, session_id="other")
+        for number in range(20):
+            log = store.create(CREATED, session_id=f"rests-{number}")
+            written: list[int] = []
+
+            def write(log: SessionLog = log, written: list[int] = written) -> None:
+                with suppress(StorageError):
+                    while True:
+                        written.append(log.append(note(len(written))).seq)
+
+            writer = threading.Thread(target=write)
+            writer.start()
+            other.append(note(number))
+            store.rest(log.id)
+            writer.join(10)
+            assert seqs(store.get(log.id)) == list(range(1, len(written) + 2)), "what was taken is safe"
+            with pytest.raises(StorageError, match=f"session {log.id} has no seat"):
+                log.append(note(0))
+        other.flush(5)
+        assert seqs(other) == list(range(1, 22))
 
 
 def test_a_session_that_nobody_has_seen_leaves_nothing(tmp_path: Path) -> None:

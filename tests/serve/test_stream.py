@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ from torch import Tensor
 
 from tests.fakes import Odds, ScriptedModel
 from tests.serve.serving import PATIENT, Client, Served, jpeg, kinds, serving
+from tests.serve.test_hostile import wait_for
 from vigil.model.tokens import ELLIPSIS, SILENCE
-from vigil.serve.runner import Seat
+from vigil.serve.answers import Turn
+from vigil.serve.runner import Report, Seat
+from vigil.types import Asked, Silence
+
+MOMENT = {"seq": 1, "time_s": 1.0, "wall_s": 1.0, "frame": -1}
+SILENT = {"first_s": 0.0, "last_s": 1.0, "frames": 1, "p_silence_mean": 1.0, "p_silence_min": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +236,25 @@ def test_cancel_of_an_answer_that_has_just_ended_has_its_effect_too(end: str, mo
         client.done(cancel)
         assert done["status"] == {SILENCE: "final", ELLIPSIS: "superseded"}[end]
         assert client.done(client.ask("Again?"))["cmd"] == cancel + 1
+
+
+def test_what_the_model_says_after_the_end_of_a_session_is_not_written(tmp_path: Path) -> None:
+    """A step that takes too long is not waited for; once it ends, its events come too late."""
+    with serving(folder=tmp_path / "log", limits=replace(PATIENT, seat_s=0.1)) as served:
+        client, other = served.session("open-late1"), served.session("open-other")
+        live = served.gate.hub.active[client.ready["session_id"]]
+        client.close()
+        store = served.gate.hub.store
+        wait_for(lambda: live.over.is_set() and live.id not in store._logs, 20)
+        head = store.get(live.id).durable
+        live.dialogue.answers.asked.append(Turn(1))
+        for late in (Asked(**MOMENT, turn=1, text="?", standing=True), Silence(**MOMENT, **SILENT)):
+            served.call(partial(live._report, Report(event=late)))
+        assert other.done(other.ask("Are you there?"))["cmd"] == 1
+        assert store.get(live.id).durable == head
+        again = served.client()
+        again.resume(client.ready, after=0)
+        assert again.done(again.ask("And you?"))["cmd"] == 1
 
 
 def test_a_session_that_fails_says_so_here_and_there_and_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:

@@ -188,10 +188,9 @@ class Store:
         if log is None or log.head.level == "off":
             return
         with suppress(StorageError, TimeoutError):  # a full disk: it stays as it is
-            log.flush(5.0)
+            log.rest(5.0)
             with self._lock:
                 if self._logs.get(session_id) is log:
-                    log.stop()
                     self._shelves.put(self._logs.pop(session_id))
 
     def get(self, session_id: str) -> SessionLog | None:

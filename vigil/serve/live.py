@@ -172,7 +172,9 @@ class Live:
     # ---- what the model says ---------------------------------------------------------------------------------
 
     def _report(self, report: Report) -> None:
-        """One step of the seat."""
+        """One step of the seat; one that a model in trouble makes after the session's end counts no more."""
+        if self.over.is_set():
+            return
         metrics = self.hub.metrics
         self.busy_s += report.busy_s
         self.counts["text_in"] += report.text_in

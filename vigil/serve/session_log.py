@@ -53,6 +53,7 @@ class SessionLog:
         self._next = state.head + 1
         self._newest_t = state.t_mono
         self._is_closed = state.closed is not None or readonly
+        self._rests = False
         self._applied = dict(state.applied)
         self._coming: dict[tuple[str, int], Appended] = {}
         config = shared.config
@@ -167,6 +168,8 @@ class SessionLog:
             raise StorageError(f"session {self.id} is read-only: {self.failed}. Mend the disk, then start again.")
         if self._is_closed:
             raise StorageError(f"session {self.id} is closed, and takes no more events.")
+        if self._rests:
+            raise StorageError(f"session {self.id} has no seat, and takes no events until it is resumed.")
 
     # ---- reading ---------------------------------------------------------------------------------------------
 
@@ -260,10 +263,21 @@ class SessionLog:
         for item in items:
             item.done.set_exception(StorageError(f"session {self.id} is read-only: {self.failed}."))
 
+    def rest(self, timeout_s: float) -> None:
+        """Take no more events, wait until all that came are safe, and close the file.
+
+        Raises:
+            StorageError: some never will be. TimeoutError: it took too long. The file stays open.
+        """
+        self._rests = True  # `flush` waits for whoever is about to append, and nobody comes after that
+        self.flush(timeout_s)
+        self.stop()
+
     def stop(self, cause: str | None = None) -> None:
         """Close the file; with a `cause` also give up what is on its way."""
         if self._tape is None:
             return
+        self._rests = True
         if cause is not None:
             self._tape.gives_up = True
             self.reject([], cause)
